@@ -1,0 +1,115 @@
+//! Writes that never leave half a file: temporary file in the same folder, fsync, rename.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::error::{Error, Result};
+
+/// Replaces `path` by `bytes`, whole or not at all, even over a power cut. Missing parent folders are made.
+///
+/// # Errors
+/// [`Error::Io`]; the old content is then still in place.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomic_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`write_atomic`], with the content written by a function.
+///
+/// # Errors
+/// [`Error::Io`]; the old content is then still in place.
+pub fn write_atomic_with(path: &Path, write: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
+    let parent = parent_of(path);
+    create_dir_all(&parent)?;
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".tmp-")
+        .tempfile_in(&parent)
+        .map_err(|e| Error::io("create a file in", &parent, e))?;
+    write(temporary.as_file_mut()).map_err(|e| Error::io("write", path, e))?;
+    set_default_mode(temporary.as_file()).map_err(|e| Error::io("write", path, e))?;
+    temporary.as_file().sync_all().map_err(|e| Error::io("write", path, e))?;
+    temporary.persist(path).map_err(|e| Error::io("write", path, e.error))?;
+    sync_dir(&parent);
+    Ok(())
+}
+
+/// Writes a value as pretty JSON, atomically, with a final newline.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::Json`] for a value that JSON cannot hold.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|source| Error::Json {
+        what: "JSON value",
+        path: path.to_path_buf(),
+        source,
+    })?;
+    bytes.push(b'\n');
+    write_atomic(path, &bytes)
+}
+
+/// Reads a JSON file; `what` names its meaning in the error message.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Json`].
+pub fn read_json<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<T> {
+    let bytes = fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    serde_json::from_slice(&bytes).map_err(|source| Error::Json { what, path: path.to_path_buf(), source })
+}
+
+/// Makes a folder and its parents.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn create_dir_all(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|e| Error::io("create folder", path, e))
+}
+
+/// The folder that holds `path`, `.` for a bare name.
+pub fn parent_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Makes a rename durable. Best effort: some file systems refuse to sync a folder, and the data is already safe.
+pub(crate) fn sync_dir(dir: &Path) {
+    if let Ok(handle) = File::open(dir) {
+        let _ = handle.sync_all();
+    }
+}
+
+/// Temporary files are made private (0600); what replaces a user's file gets the usual mode.
+#[cfg(unix)]
+fn set_default_mode(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn set_default_mode(_: &File) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_keeps_the_old_content_and_leaves_no_litter() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        write_atomic(&path, b"old").unwrap();
+        let failed = write_atomic_with(&path, |f| {
+            f.write_all(b"half")?;
+            Err(std::io::Error::other("disk full"))
+        });
+        assert!(failed.unwrap_err().to_string().contains("disk full"));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,2 @@
+//! The `kidu` command.
+fn main() {}
