@@ -1,0 +1,176 @@
+//! Convolution, batch norm and linear layer with PyTorch's field names, so that state-dict keys need no mapping.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use burn::{
+    module::{Module, Param, RunningState},
+    tensor::{Tensor, activation, module, ops::ConvOptions},
+};
+use kidu_core::{Activation, PadType};
+
+use crate::init::Initializer;
+
+/// Momentum of the running statistics, as PyTorch counts it: the share of the new batch.
+const BN_MOMENTUM: f64 = 0.1;
+
+/// Shape of a square convolution without bias.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvShape {
+    /// Channels in.
+    pub input: usize,
+    /// Channels out.
+    pub output: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Stride on both axes.
+    pub stride: usize,
+    /// Groups; equal to the channels for a depthwise convolution.
+    pub groups: usize,
+    /// How it pads.
+    pub pad_type: PadType,
+}
+
+impl ConvShape {
+    /// Shape of the weight: [output, input / groups, kernel, kernel].
+    pub fn weight(&self) -> [usize; 4] {
+        [self.output, self.input / self.groups, self.kernel, self.kernel]
+    }
+
+    /// Fan-out of one group, as timm counts it.
+    pub fn fan_out(&self) -> usize {
+        self.kernel * self.kernel * self.output / self.groups
+    }
+}
+
+/// A 2-D convolution without bias.
+#[derive(Module, Debug)]
+pub struct Conv2d {
+    /// [out, in / groups, kernel, kernel].
+    pub weight: Param<Tensor<4>>,
+    #[module(skip)]
+    shape: ConvShape,
+}
+
+impl Conv2d {
+    /// Normal weights with variance 2 / fan_out.
+    pub fn new(shape: ConvShape, key: &str, init: &Initializer) -> Self {
+        let std = (2.0 / shape.fan_out() as f64).sqrt();
+        Self { weight: Param::from_tensor(init.normal(&format!("{key}.weight"), shape.weight(), std)), shape }
+    }
+
+    /// [N, in, H, W] to [N, out, H', W'].
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let ConvShape { kernel, stride, groups, pad_type, .. } = self.shape;
+        let [_, _, height, width] = x.dims();
+        let mut options = ConvOptions::new([stride; 2], [0; 2], [1; 2], groups);
+        options.padding = [pad_type.padding(height, kernel, stride), pad_type.padding(width, kernel, stride)];
+        module::conv2d(x, self.weight.val(), None, options)
+    }
+}
+
+/// Batch norm over [N, C, H, W] (Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>) with PyTorch's semantics:
+/// the batch is normalised with its biased variance, the running variance takes the unbiased one.
+#[derive(Module, Debug)]
+pub struct BatchNorm2d {
+    /// Scale.
+    pub weight: Param<Tensor<1>>,
+    /// Shift.
+    pub bias: Param<Tensor<1>>,
+    /// Mean used for prediction.
+    pub running_mean: RunningState<Tensor<1>>,
+    /// Variance used for prediction.
+    pub running_var: RunningState<Tensor<1>>,
+    #[module(skip)]
+    eps: f64,
+    #[module(skip)]
+    fixed: bool,
+    #[module(skip)]
+    batches: Arc<AtomicU64>,
+}
+
+impl BatchNorm2d {
+    /// Scale `gamma`, shift 0, running mean 0 and variance 1.
+    pub fn new(channels: usize, eps: f64, gamma: f32, init: &Initializer) -> Self {
+        Self {
+            weight: Param::from_tensor(init.constant([channels], gamma)),
+            bias: Param::from_tensor(init.constant([channels], 0.0)),
+            running_mean: RunningState::new(init.constant([channels], 0.0)),
+            running_var: RunningState::new(init.constant([channels], 1.0)),
+            eps,
+            fixed: false,
+            batches: Arc::default(),
+        }
+    }
+
+    /// When fixed, the running statistics are used and kept, also in training.
+    pub fn set_fixed(&mut self, fixed: bool) {
+        self.fixed = fixed;
+    }
+
+    /// How many batches the running statistics have seen since construction.
+    pub fn batches_tracked(&self) -> u64 {
+        self.batches.load(Ordering::Relaxed)
+    }
+
+    /// Uses batch statistics on a device with autodiff (unless fixed), running statistics elsewhere.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        if x.device().is_autodiff() && !self.fixed { self.forward_train(x) } else { self.forward_eval(x) }
+    }
+
+    fn forward_eval(&self, x: Tensor<4>) -> Tensor<4> {
+        let (mean, var) = (self.running_mean.value_sync(), self.running_var.value_sync());
+        module::batch_norm(x, self.weight.val(), self.bias.val(), mean, var, self.eps)
+    }
+
+    fn forward_train(&self, x: Tensor<4>) -> Tensor<4> {
+        let [n, _, height, width] = x.dims();
+        let count = (n * height * width) as f64;
+        let result = module::batch_norm_train(x, self.weight.val(), self.bias.val(), self.eps);
+        // With a single value per channel PyTorch refuses; the biased variance (0) is then all there is.
+        let unbiased = if count > 1.0 { count / (count - 1.0) } else { 1.0 };
+        let mix = |old: Tensor<1>, new: Tensor<1>, scale: f64| {
+            (old * (1.0 - BN_MOMENTUM) + new.detach() * (BN_MOMENTUM * scale)).detach()
+        };
+        self.running_mean.update(mix(self.running_mean.value_sync(), result.mean, 1.0));
+        self.running_var.update(mix(self.running_var.value_sync(), result.variance, unbiased));
+        // An update is kept per thread until it is asked for; asking now keeps state dicts current.
+        drop((self.running_mean.value_sync(), self.running_var.value_sync()));
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        result.output
+    }
+}
+
+/// A fully connected layer, weight [out, in] as PyTorch keeps it.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// [out, in].
+    pub weight: Param<Tensor<2>>,
+    /// [out].
+    pub bias: Param<Tensor<1>>,
+}
+
+impl Linear {
+    /// Uniform weights on [-weight_bound, weight_bound], biases likewise.
+    pub fn new(input: usize, output: usize, bounds: (f64, f64), key: &str, init: &Initializer) -> Self {
+        Self {
+            weight: Param::from_tensor(init.uniform(&format!("{key}.weight"), [output, input], bounds.0)),
+            bias: Param::from_tensor(init.uniform(&format!("{key}.bias"), [output], bounds.1)),
+        }
+    }
+
+    /// [N, in] to [N, out].
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        x.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze::<2>()
+    }
+}
+
+/// Applies an activation.
+pub fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    match activation {
+        Activation::Relu => activation::relu(x),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+    }
+}

@@ -1,0 +1,74 @@
+//! What Kidu's own tests share. Not part of the product.
+
+use std::path::PathBuf;
+
+/// The folder with real data and reference numbers: `KIDU_SHARED`, or `../shared` beside the repository.
+///
+/// Without it a test prints why it is skipped and gets `None`; where `CI` is `true` that is a failure.
+///
+/// # Panics
+/// When the folder is missing and `CI` is `true`.
+#[allow(clippy::print_stderr, reason = "the line is for whoever reads the test's output")]
+pub fn shared(test: &str) -> Option<PathBuf> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
+    let path = std::env::var_os("KIDU_SHARED").map_or_else(|| PathBuf::from(beside), PathBuf::from);
+    if path.is_dir() {
+        return Some(path);
+    }
+    let reason = format!("{test}: skipped, there is no folder {}; set KIDU_SHARED", path.display());
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}");
+    eprintln!("{reason}");
+    None
+}
+
+/// FNV-1a, 64 bits.
+pub fn fnv1a64(text: &str) -> u64 {
+    text.bytes().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3))
+}
+
+/// `n` numbers in [0, 1) that depend on the name alone.
+pub fn uniform(name: &str, n: usize) -> impl Iterator<Item = f64> {
+    let start = fnv1a64(name);
+    (0..n as u64).map(move |i| {
+        let mut z = start.wrapping_add(i).wrapping_add(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24)
+    })
+}
+
+/// A state-dict tensor by its key and shape, as the reference numbers were made with.
+pub fn weight(key: &str, shape: &[usize]) -> Vec<f32> {
+    let n = shape.iter().product();
+    let scale = (6.0 / shape.iter().skip(1).product::<usize>() as f64).sqrt();
+    uniform(key, n)
+        .map(|u| {
+            let s = 2.0 * u - 1.0;
+            let v = if key.ends_with("running_var") {
+                1.0 + 0.5 * u
+            } else if key.ends_with("running_mean") || key.ends_with("bias") {
+                0.1 * s
+            } else if shape.len() == 1 {
+                1.0 + 0.1 * s
+            } else {
+                s * scale
+            };
+            v as f32
+        })
+        .collect()
+}
+
+/// A batch of `n` square images, [n, 3, size, size], in [-1, 1).
+pub fn images(n: usize, size: usize) -> Vec<f32> {
+    uniform("input", n * 3 * size * size).map(|u| (2.0 * u - 1.0) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_formula_is_the_reference_formula() {
+        assert_eq!(super::fnv1a64("input"), 2214555572463777371);
+        let u: Vec<f64> = super::uniform("input", 2).collect();
+        assert_eq!(u, [0.09781831502914429, 0.14747858047485352]);
+    }
+}
