@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Result};
@@ -89,13 +89,27 @@ impl FromStr for Accelerator {
     }
 }
 
+/// Computes something small on a backend and checks the result.
+///
+/// # Errors
+/// [`ModelError::Device`] when the backend is missing or computes something else.
+pub fn try_out(accelerator: Accelerator) -> Result<()> {
+    let device = accelerator.device()?;
+    let x = Tensor::<2>::from_data([[1.0, 2.0], [3.0, 4.0]], &device);
+    let values = x.clone().matmul(x).into_data().convert::<f32>().try_into_vec::<f32>();
+    match values {
+        Ok(v) if v == [7.0, 10.0, 15.0, 22.0] => Ok(()),
+        other => Err(ModelError::Device(format!("the backend '{accelerator}' gives wrong numbers: {other:?}"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_backend_that_is_not_compiled_in_says_how_to_get_it() {
-        assert!(Accelerator::Flex.device().is_ok());
+        assert!(try_out(Accelerator::Flex).is_ok());
         if !Accelerator::Cuda.is_compiled() {
             assert!(Accelerator::Cuda.device().unwrap_err().to_string().contains("--features cuda"));
         }

@@ -1,1 +1,35 @@
-//! Placeholder.
+//! Training: the fit loop with its optimizers, schedules, losses, weight averaging, checkpoints and trackers.
+//!
+//! [`fit`](fit::fit) is the entry. A run that is interrupted, or killed at any moment, and resumed from its last
+//! checkpoint gives bit for bit what the uninterrupted run gives: weights, history and metric files.
+
+// Burn's module tree is deep.
+#![recursion_limit = "256"]
+
+pub mod checkpoint;
+pub mod ema;
+pub mod error;
+pub mod evaluate;
+pub mod feature_cache;
+pub mod fit;
+pub mod history;
+pub mod loss;
+pub mod optimizer;
+pub mod profile;
+pub mod schedule;
+pub mod settings;
+pub mod source;
+pub mod strategy;
+pub mod tracker;
+pub mod trackers;
+
+pub use checkpoint::Checkpoint;
+pub use error::{Result, TrainError};
+pub use evaluate::{Predictions, predict_logits};
+pub use fit::{FitOutcome, FitRequest, Fitted, StopReason, fit};
+pub use history::EpochRow;
+pub use settings::{
+    CallbackSettings, LoggerSettings, ModelSettings, OptimizerSettings, Problem, SchedulerSettings, TrainerSettings,
+};
+pub use source::{Augmentation, Batch, BatchSource};
+pub use tracker::Tracker;

@@ -1,2 +1,33 @@
-//! The `kidu` command.
-fn main() {}
+//! The `kidu` command: from a folder of images to a judged, registered and approved classifier.
+
+// Burn's module tree is deep.
+#![recursion_limit = "256"]
+
+mod cli;
+mod failure;
+mod git;
+mod run_dir;
+mod settings;
+mod stop;
+mod ui;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{cli::Cli, failure::Failure};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match verbs::run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            ui::error(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+/// What a verb returns.
+type Outcome<T = ()> = Result<T, Failure>;

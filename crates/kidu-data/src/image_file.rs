@@ -1,0 +1,46 @@
+//! One image file: read within bounds, decoded by the one decoder there is.
+
+use std::{fs::File, io::Read, path::Path};
+
+use kidu_core::Sha256Hex;
+use kidu_image::{Limits, RgbImage, decode};
+
+use crate::error::{DataError, Result};
+
+/// Reads and decodes one image file.
+///
+/// # Errors
+/// [`DataError::BadImage`] with the file's path.
+pub fn load_one(path: &Path, limits: &Limits) -> Result<RgbImage> {
+    let bad = |reason| DataError::BadImage { path: path.into(), reason };
+    let bytes = read_bounded(path, limits).map_err(bad)?;
+    decode(&bytes, limits).map_err(|e| bad(e.to_string()))
+}
+
+/// What the check of one file found: its hash and size, or why it cannot be used.
+pub(crate) fn check(path: &Path, limits: &Limits) -> Result<(Sha256Hex, u64), String> {
+    let bytes = read_bounded(path, limits)?;
+    decode(&bytes, limits).map_err(|e| e.to_string())?;
+    Ok((Sha256Hex::of_bytes(&bytes), bytes.len() as u64))
+}
+
+/// The bytes of a plain file no larger than the limits allow, or why not.
+pub(crate) fn read_bounded(path: &Path, limits: &Limits) -> Result<Vec<u8>, String> {
+    let unreadable = |e: std::io::Error| format!("cannot be read: {e}");
+    // Asked before opening: opening a pipe would wait for its other end.
+    let metadata = path.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err("is not a plain file".into());
+    }
+    if metadata.len() > limits.max_bytes as u64 {
+        return Err(format!("has {} bytes, more than data.max_bytes={}", metadata.len(), limits.max_bytes));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    // The file may grow meanwhile.
+    let limit = limits.max_bytes as u64 + 1;
+    File::open(path).and_then(|f| f.take(limit).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.is_empty() {
+        return Err("is empty".into());
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,276 @@
+//! From a path to a frozen dataset: index, check, deduplicate, split, write the manifest.
+
+use std::path::{Path, PathBuf};
+
+use kidu_core::{DatasetItem, DatasetManifest, Progress, Sha256Hex, Split, files};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::{
+    archive::{self, ArchiveKind, ArchiveLimits},
+    duplicates::{self, DuplicateGroup, DuplicateKind, Fingerprint},
+    error::{DataError, LISTED, Result, listed},
+    image_file,
+    index::{Ignored, Index, Layout},
+    settings::{DataSettings, OnBadImage},
+    split::{self, Candidate, TooFew},
+};
+
+/// A frozen dataset and everything that was decided on the way to it.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The manifest, its root ready to use.
+    pub manifest: DatasetManifest,
+    /// Where the manifest was written.
+    pub manifest_path: PathBuf,
+    /// What was found and left out; also written beside the manifest as [`Report::FILE`].
+    pub report: Report,
+}
+
+/// What was found and left out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// How the images were found.
+    pub layout: Layout,
+    /// Images that cannot be read (`data.on_bad_image=skip`): path and reason.
+    pub skipped: Vec<(String, String)>,
+    /// Sets of files with equal bytes and what was done about them.
+    pub duplicates: Vec<DuplicateGroup>,
+    /// What lies in the folders and is no labelled image.
+    pub ignored: Ignored,
+    /// Sentences for the person who gave the path.
+    pub notes: Vec<String>,
+    /// Images of each class and split, in the order of the classes.
+    pub summary: Vec<SummaryRow>,
+}
+
+impl Report {
+    /// The file's name.
+    pub const FILE: &'static str = "report.json";
+}
+
+/// One class in numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SummaryRow {
+    /// Name of the class.
+    pub class: String,
+    /// Number of training images.
+    pub train: usize,
+    /// Number of validation images.
+    pub val: usize,
+    /// Number of test images.
+    pub test: usize,
+}
+
+/// Indexes `settings.root` (after extracting it, if it is an archive, into `out_dir/images`), reads and decodes every
+/// image once, resolves equal files, splits, and writes `out_dir/manifest.json` and `out_dir/report.json`.
+///
+/// The same content, settings and seed give the same manifest, on any number of threads.
+///
+/// # Errors
+/// [`DataError`]: settings out of range, a layout that is not understood, images that cannot be read (unless they are
+/// to be skipped), equal files where that matters (unless allowed or dropped), classes too small to be split.
+pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dyn Progress) -> Result<Prepared> {
+    settings.validate()?;
+    let Some(source) = &settings.root else {
+        let reason = "is not set; give a folder of class folders, an archive or a CSV list, as in data.root=photos";
+        return Err(DataError::Setting { key: "data.root", reason: reason.into() });
+    };
+    let index = match ArchiveKind::of(source) {
+        Some(_) if source.is_file() => {
+            Index::of(&archive::extract(source, out_dir, &ArchiveLimits::default(), progress)?)?
+        }
+        _ => Index::of(source)?,
+    };
+    let checked = check_images(&index, settings, progress)?;
+    let (good, skipped) = part_bad(checked, settings.on_bad_image, index.entries.len())?;
+    let fingerprints: Vec<_> = good.iter().map(|g| g.fingerprint(&index)).collect();
+    let groups = duplicates::resolve(&fingerprints, settings.on_duplicate)
+        .map_err(|groups| DataError::Duplicates { groups: groups.iter().map(DuplicateGroup::line).collect() })?;
+    let mut dropped: Vec<&str> = groups.iter().flat_map(|g| g.dropped.iter().map(String::as_str)).collect();
+    dropped.sort_unstable();
+    let kept: Vec<Good> =
+        good.into_iter().filter(|g| dropped.binary_search(&index.entries[g.entry].path.as_str()).is_err()).collect();
+    let items = divide(&index, &kept, settings, seed, source)?;
+    let mut notes = index.notes.clone();
+    notes.extend(notes_on(&skipped, &groups));
+    let manifest_path = save(&index, items, seed, out_dir)?;
+    let manifest = DatasetManifest::load(&manifest_path)?;
+    let report = Report {
+        layout: index.layout,
+        skipped,
+        duplicates: groups,
+        ignored: index.ignored,
+        notes,
+        summary: summary(&manifest),
+    };
+    files::write_json(&out_dir.join(Report::FILE), &report)?;
+    report.notes.iter().for_each(|n| progress.note(n));
+    Ok(Prepared { manifest, manifest_path, report })
+}
+
+/// Images of each class and split, in the order of the classes.
+pub fn summary(manifest: &DatasetManifest) -> Vec<SummaryRow> {
+    let [train, val, test] = Split::ALL.map(|s| manifest.counts(s));
+    let row =
+        |(i, class): (usize, &str)| SummaryRow { class: class.into(), train: train[i], val: val[i], test: test[i] };
+    manifest.classes.iter().enumerate().map(row).collect()
+}
+
+/// Path relative to the dataset's root, and why the file cannot be used.
+type Problem = (String, String);
+
+/// An image that can be used.
+struct Good {
+    /// Position in the index.
+    entry: usize,
+    sha256: Sha256Hex,
+    bytes: u64,
+}
+
+impl Good {
+    fn fingerprint<'a>(&'a self, index: &'a Index) -> Fingerprint<'a> {
+        let entry = &index.entries[self.entry];
+        Fingerprint { path: &entry.path, label: entry.label, given: entry.given, sha256: &self.sha256 }
+    }
+}
+
+/// Reads, hashes and decodes every file once, in parallel; the results are in the order of the index.
+fn check_images(index: &Index, settings: &DataSettings, progress: &dyn Progress) -> Result<Vec<Result<Good, Problem>>> {
+    let limits = settings.limits();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(settings.workers())
+        .build()
+        .map_err(|e| DataError::Workers(e.to_string()))?;
+    progress.begin("check images", "images", Some(index.entries.len() as u64));
+    let check = |(entry, item): (usize, &crate::index::IndexEntry)| {
+        let result = image_file::check(&index.root.join(&item.path), &limits);
+        progress.advance(1);
+        match result {
+            Ok((sha256, bytes)) => Ok(Good { entry, sha256, bytes }),
+            Err(reason) => Err((item.path.clone(), reason)),
+        }
+    };
+    let results = pool.install(|| index.entries.par_iter().enumerate().map(check).collect());
+    progress.end();
+    Ok(results)
+}
+
+/// Parts good from bad; bad images are an error unless they are to be skipped.
+fn part_bad(
+    checked: Vec<Result<Good, Problem>>,
+    policy: OnBadImage,
+    total: usize,
+) -> Result<(Vec<Good>, Vec<Problem>)> {
+    let (mut good, mut bad) = (Vec::with_capacity(checked.len()), Vec::new());
+    for result in checked {
+        match result {
+            Ok(image) => good.push(image),
+            Err(problem) => bad.push(problem),
+        }
+    }
+    if !bad.is_empty() && policy == OnBadImage::Error {
+        return Err(DataError::BadImages { bad, total });
+    }
+    Ok((good, bad))
+}
+
+/// Splits what is left.
+fn divide(index: &Index, kept: &[Good], settings: &DataSettings, seed: u64, source: &Path) -> Result<Vec<DatasetItem>> {
+    if kept.is_empty() {
+        let reason = format!("all {} were unreadable or equal to others", index.entries.len());
+        return Err(DataError::NothingLeft { path: source.into(), reason });
+    }
+    check_every_class_is_left(index, kept, source)?;
+    let candidates: Vec<_> = kept
+        .iter()
+        .map(|g| &index.entries[g.entry])
+        .map(|e| Candidate { path: &e.path, class: &index.classes[e.label], given: e.given })
+        .collect();
+    let splits = split::assign(&candidates, settings.train_val_test_split, seed)
+        .map_err(|too_few| DataError::Classes { path: source.into(), reason: too_few_message(&too_few) })?;
+    let item = |(good, split): (&Good, Split)| {
+        let entry = &index.entries[good.entry];
+        let (path, label, sha256) = (entry.path.clone(), entry.label, good.sha256.clone());
+        DatasetItem { path, label, split, sha256, bytes: good.bytes }
+    };
+    Ok(kept.iter().zip(splits).map(item).collect())
+}
+
+/// A class must not vanish because all its images were skipped or dropped.
+fn check_every_class_is_left(index: &Index, kept: &[Good], source: &Path) -> Result<()> {
+    let mut trainable = vec![false; index.classes.len()];
+    for entry in kept.iter().map(|g| &index.entries[g.entry]) {
+        trainable[entry.label] |= matches!(entry.given, None | Some(Split::Train));
+    }
+    let gone: Vec<String> =
+        index.classes.iter().zip(&trainable).filter(|(_, left)| !**left).map(|(c, _)| format!("'{c}'")).collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let reason = format!(
+        "no image to train on is left of: {}; all of theirs were unreadable or equal to others",
+        listed(&gone, ", ")
+    );
+    Err(DataError::Classes { path: source.into(), reason })
+}
+
+fn too_few_message(too_few: &[TooFew]) -> String {
+    let classes: Vec<String> = too_few.iter().map(|t| format!("'{}' ({} images)", t.class, t.images)).collect();
+    let (needed, splits) = too_few
+        .first()
+        .map(|t| (t.needed, t.splits.iter().map(|s| s.name()).collect::<Vec<_>>().join(", ")))
+        .unwrap_or_default();
+    format!(
+        "too few images to split: {}; each class needs at least {needed}, one for each of {splits}. Add images, remove \
+         the class, or set a share of data.train_val_test_split to 0",
+        listed(&classes, ", ")
+    )
+}
+
+fn notes_on(skipped: &[Problem], groups: &[DuplicateGroup]) -> Vec<String> {
+    let mut notes: Vec<String> =
+        skipped.iter().take(LISTED).map(|(path, reason)| format!("left out {path}: {reason}")).collect();
+    if skipped.len() > LISTED {
+        notes.push(format!(
+            "left out {} more images that cannot be read, see {}",
+            skipped.len() - LISTED,
+            Report::FILE
+        ));
+    }
+    let dropped = |wanted: fn(DuplicateKind) -> bool| {
+        groups.iter().filter(|g| wanted(g.kind)).map(|g| g.dropped.len()).sum::<usize>()
+    };
+    let repeated = dropped(|k| k == DuplicateKind::Repetition);
+    if repeated > 0 {
+        notes.push(format!("{repeated} files repeat another of their class and were left out, see {}", Report::FILE));
+    }
+    let spoiling = dropped(|k| k != DuplicateKind::Repetition);
+    if spoiling > 0 {
+        notes.push(format!(
+            "{spoiling} files equal to others in another split or class were left out, see {}",
+            Report::FILE
+        ));
+    }
+    let allowed = groups.iter().filter(|g| g.dropped.is_empty()).count();
+    if allowed > 0 {
+        notes.push(format!(
+            "{allowed} sets of equal files were kept (data.on_duplicate=allow): figures on val and test may be too good"
+        ));
+    }
+    notes
+}
+
+/// Writes the manifest. Its root is relative where the images lie below it, so that the folder can be moved.
+fn save(index: &Index, items: Vec<DatasetItem>, seed: u64, out_dir: &Path) -> Result<PathBuf> {
+    files::create_dir_all(out_dir)?;
+    let base = out_dir.canonicalize().map_err(|e| DataError::io("read", out_dir, e))?;
+    let root = match index.root.strip_prefix(&base) {
+        Ok(inside) if inside.as_os_str().is_empty() => PathBuf::from("."),
+        Ok(inside) => inside.to_path_buf(),
+        Err(_) => index.root.clone(),
+    };
+    let path = out_dir.join(DatasetManifest::FILE);
+    DatasetManifest::new(index.classes.clone(), root, seed, items).save(&path)?;
+    Ok(path)
+}

@@ -1,0 +1,14 @@
+//! The crate from outside: folders, lists and archives in temporary folders, and the real scenes where they are.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests, which the allowance for tests does not reach"
+)]
+
+mod archives;
+mod loading;
+mod preparing;
+mod real;
+mod sources;
+mod support;

@@ -1,0 +1,147 @@
+//! ROC and precision-recall curves, one class against the rest.
+
+use crate::{
+    evaluation::{ClassMetrics, Details, ranking_of},
+    scores::Scores,
+    svg::{Anchor, Frame, INK, Svg, shorten},
+};
+
+/// More curves than this cannot be told apart.
+const MAX_CURVES: usize = 10;
+
+/// Ten colours that differ in hue and lightness.
+const COLOURS: [&str; MAX_CURVES] =
+    ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17a2b8", "#8c564b", "#e377c2", "#7f7f7f", "#a8a800"];
+
+/// Points of a curve are left out while they stay within this distance, in shares of the axis.
+const RESOLUTION: f64 = 1.0 / 500.0;
+
+/// ROC curves with their areas; of more than ten classes, the ten with the least areas.
+pub fn roc_curves(scores: &Scores<'_>, details: &Details) -> String {
+    let mut plot = Plot::new("ROC curves", "false positive rate", "true positive rate");
+    plot.svg.line(plot.frame.at(0.0, 0.0), plot.frame.at(1.0, 1.0), "#888888", 1.2, "5 4");
+    let shown = worst(&details.per_class, |c| c.roc_auc);
+    for (class, area) in &shown {
+        let points = thinned(&ranking_of(scores, *class).roc_curve());
+        plot.curve(&points, &details.per_class[*class].class, *area);
+    }
+    plot.finish("AUC", details.roc_auc.macro_average, shown.len(), details.classes.len())
+}
+
+/// Precision-recall curves with their average precisions, drawn as the steps whose area that is; of more than ten
+/// classes, the ten with the least areas.
+pub fn precision_recall_curves(scores: &Scores<'_>, details: &Details) -> String {
+    let mut plot = Plot::new("Precision-recall curves", "recall", "precision");
+    let shown = worst(&details.per_class, |c| c.average_precision);
+    for (class, area) in &shown {
+        let points = ranking_of(scores, *class).precision_recall_curve();
+        let steps = thinned(&as_steps(&points));
+        plot.curve(&steps, &details.per_class[*class].class, *area);
+    }
+    plot.finish("AP", details.average_precision.macro_average, shown.len(), details.classes.len())
+}
+
+/// Up to ten classes with a defined area, in their own order: all of them, or those with the least areas.
+fn worst(classes: &[ClassMetrics], area: impl Fn(&ClassMetrics) -> Option<f64>) -> Vec<(usize, f64)> {
+    let mut defined: Vec<(usize, f64)> =
+        classes.iter().enumerate().filter_map(|(i, c)| area(c).map(|a| (i, a))).collect();
+    defined.sort_by(|a, b| a.1.total_cmp(&b.1));
+    defined.truncate(MAX_CURVES);
+    defined.sort_by_key(|(class, _)| *class);
+    defined
+}
+
+/// The points that matter at the size of the plot; the first and the last stay.
+fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mut kept: Vec<(f64, f64)> = Vec::new();
+    for (i, point) in points.iter().enumerate() {
+        let far = kept.last().is_none_or(|last: &(f64, f64)| {
+            (point.0 - last.0).abs() > RESOLUTION || (point.1 - last.1).abs() > RESOLUTION
+        });
+        if far || i + 1 == points.len() {
+            kept.push(*point);
+        }
+    }
+    kept
+}
+
+/// The staircase below which the average precision lies: each rise of recall has the precision at its end. Points that
+/// add no recall add no area and are left out.
+fn as_steps(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mut steps: Vec<(f64, f64)> = Vec::with_capacity(points.len());
+    let mut before = 0.0;
+    for &(recall, precision) in points.iter().filter(|p| p.0 > 0.0) {
+        if recall > before {
+            steps.extend([(before, precision), (recall, precision)]);
+            before = recall;
+        }
+    }
+    steps
+}
+
+/// A square frame with a legend to its right.
+struct Plot {
+    svg: Svg,
+    frame: Frame,
+    legend: Vec<(&'static str, String)>,
+}
+
+impl Plot {
+    fn new(title: &str, x_name: &str, y_name: &str) -> Self {
+        let mut svg = Svg::new(680.0, 480.0, title);
+        let frame = Frame { left: 64.0, top: 44.0, side: 380.0 };
+        svg.text((frame.left, 26.0), Anchor::Start, 15.0, INK, title);
+        frame.axes(&mut svg, x_name, y_name);
+        Self { svg, frame, legend: Vec::new() }
+    }
+
+    fn curve(&mut self, points: &[(f64, f64)], class: &str, area: f64) {
+        let colour = COLOURS[self.legend.len() % COLOURS.len()];
+        let pixels: Vec<(f64, f64)> = points.iter().map(|(x, y)| self.frame.at(*x, *y)).collect();
+        self.svg.polyline(&pixels, colour, 1.8, "");
+        self.legend.push((colour, format!("{}  {area:.4}", shorten(class, 20))));
+    }
+
+    fn finish(mut self, area: &str, macro_average: Option<f64>, shown: usize, classes: usize) -> String {
+        let (x, mut y) = (self.frame.left + self.frame.side + 18.0, self.frame.top + 14.0);
+        let head = match shown {
+            0 => format!("{area}: undefined"),
+            n if n < classes => format!("{area} ({n} of {classes} classes)"),
+            _ => area.to_string(),
+        };
+        self.svg.text((x, y), Anchor::Start, 13.0, INK, &head);
+        for (colour, text) in &self.legend {
+            y += 22.0;
+            self.svg.line((x, y - 4.0), (x + 20.0, y - 4.0), colour, 3.0, "");
+            self.svg.text((x + 27.0, y), Anchor::Start, 12.0, INK, text);
+        }
+        if let Some(mean) = macro_average {
+            self.svg.text((x, y + 28.0), Anchor::Start, 12.0, INK, &format!("mean of all classes  {mean:.4}"));
+        }
+        self.svg.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thinning_keeps_ends_and_shape() {
+        let points: Vec<(f64, f64)> =
+            (0..=10_000).map(|i| (f64::from(i) / 10_000.0, f64::from(i) / 10_000.0)).collect();
+        let kept = thinned(&points);
+        assert!(kept.len() <= 502);
+        assert_eq!((kept[0], *kept.last().unwrap()), ((0.0, 0.0), (1.0, 1.0)));
+        assert!(thinned(&[]).is_empty());
+    }
+
+    #[test]
+    fn the_area_below_the_steps_is_the_average_precision() {
+        let scored = (0..40).map(|i| (f64::from(i * 17 % 23), i % 3 == 0));
+        let ranking = crate::ranking::Ranking::new(scored);
+        let steps = as_steps(&ranking.precision_recall_curve());
+        let area: f64 = steps.chunks(2).map(|s| (s[1].0 - s[0].0) * s[1].1).sum();
+        assert!((area - ranking.average_precision().unwrap()).abs() < 1e-12);
+    }
+}

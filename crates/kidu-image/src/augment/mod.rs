@@ -1,0 +1,129 @@
+//! Random changes to training images. They are applied to the training split only, which is the caller's part.
+
+mod color;
+mod crop;
+mod geometry;
+mod histogram;
+pub mod randaugment;
+pub mod settings;
+
+use image::{RgbImage, imageops};
+use kidu_core::{ImageSpec, rng::ChaCha8Rng};
+use rand::RngExt;
+
+pub use self::{
+    randaugment::Op,
+    settings::{AugmentError, AugmentSettings, AugmentationPipeline, RandAugmentSettings, RandomResizedCropSettings},
+};
+use crate::preprocess::Preprocessor;
+
+/// Applies [`AugmentSettings`] to one image after another: random resized crop (or plain resizing), horizontal flip,
+/// then RandAugment.
+#[derive(Clone, Debug)]
+pub struct Augmenter {
+    settings: AugmentSettings,
+    preprocessor: Preprocessor,
+}
+
+impl Augmenter {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`AugmentError`], naming the key and its range, or saying that the pipeline is not built.
+    pub fn new(settings: &AugmentSettings, spec: &ImageSpec) -> Result<Self, AugmentError> {
+        settings.validate()?;
+        spec.validate().map_err(AugmentError::ImageSpec)?;
+        Ok(Self { settings: settings.canonical(), preprocessor: Preprocessor::new(spec) })
+    }
+
+    /// The settings in their canonical form.
+    pub fn settings(&self) -> &AugmentSettings {
+        &self.settings
+    }
+
+    /// What resizes and normalises; it is not random.
+    pub fn preprocessor(&self) -> &Preprocessor {
+        &self.preprocessor
+    }
+
+    /// One augmented copy of `image`, of exactly the specified size. The same image and the same state of `rng` give
+    /// the same pixels.
+    pub fn apply(&self, image: &RgbImage, rng: &mut ChaCha8Rng) -> RgbImage {
+        let mut out = match &self.settings.random_resized_crop {
+            Some(crop) => {
+                let rect = crop::random_rect(image.width(), image.height(), crop, rng);
+                self.preprocessor.resize_crop(image, rect)
+            }
+            None => self.preprocessor.resize(image),
+        };
+        if rng.random::<f64>() < self.settings.horizontal_flip {
+            imageops::flip_horizontal_in_place(&mut out);
+        }
+        match &self.settings.randaugment {
+            Some(settings) => randaugment::apply(out, settings, rng),
+            None => out,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::Rgb;
+    use kidu_core::{Crop, Filter, rng};
+
+    use super::*;
+
+    fn image() -> RgbImage {
+        RgbImage::from_fn(60, 45, |x, y| Rgb([(x * 4) as u8, (y * 5) as u8, (x * y) as u8]))
+    }
+
+    fn full() -> AugmentSettings {
+        let randaugment = Some(RandAugmentSettings { num_ops: 3, magnitude: 15 });
+        AugmentSettings { randaugment, ..AugmentSettings::default() }
+    }
+
+    #[test]
+    fn the_same_stream_gives_the_same_pixels() {
+        let augmenter = Augmenter::new(&full(), &ImageSpec::imagenet(32, Filter::Bilinear)).unwrap();
+        let copy = |key| augmenter.apply(&image(), &mut rng::stream(1, "augment", &[key]));
+        let copies: Vec<_> = (0..20).map(copy).collect();
+        assert!(copies.iter().all(|c| c.dimensions() == (32, 32)));
+        assert!((0..20).all(|key| copy(key) == copies[key as usize]));
+        assert!(copies.windows(2).any(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn none_is_plain_resizing() {
+        let mut spec = ImageSpec::imagenet(32, Filter::Bicubic);
+        spec.crop = Crop::Center { pct: 0.875 };
+        let augmenter = Augmenter::new(&AugmentSettings::none(), &spec).unwrap();
+        let out = augmenter.apply(&image(), &mut rng::stream(1, "augment", &[]));
+        assert_eq!(out, Preprocessor::new(&spec).resize(&image()));
+    }
+
+    #[test]
+    fn a_sure_flip_mirrors_and_half_of_them_do() {
+        let settings = |horizontal_flip| AugmentSettings {
+            horizontal_flip,
+            random_resized_crop: None,
+            ..AugmentSettings::default()
+        };
+        let spec = ImageSpec::imagenet(32, Filter::Bilinear);
+        let plain = Preprocessor::new(&spec).resize(&image());
+        let mut rng = rng::stream(7, "augment", &[]);
+        let mirrored = Augmenter::new(&settings(1.0), &spec).unwrap().apply(&image(), &mut rng);
+        assert_eq!(mirrored, imageops::flip_horizontal(&plain));
+        let half = Augmenter::new(&settings(0.5), &spec).unwrap();
+        let flips = (0..400).filter(|_| half.apply(&image(), &mut rng) != plain).count();
+        assert!((150..250).contains(&flips), "{flips}");
+    }
+
+    #[test]
+    fn bad_settings_never_become_an_augmenter() {
+        let spec = ImageSpec::imagenet(32, Filter::Bilinear);
+        let settings = AugmentSettings { horizontal_flip: 1.5, ..AugmentSettings::default() };
+        let error = Augmenter::new(&settings, &spec).unwrap_err();
+        assert!(error.to_string().contains("data.augmentation.horizontal_flip"), "{error}");
+        assert!(Augmenter::new(&full(), &ImageSpec::imagenet(0, Filter::Bilinear)).is_err());
+    }
+}

@@ -1,0 +1,148 @@
+//! Settings that are a word, a number or a list.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How many batches of a split are used: a number of batches, or a share of them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum BatchLimit {
+    /// So many batches (an integer).
+    Batches(usize),
+    /// This share of the batches, in (0, 1] (a number with a decimal point).
+    Share(f64),
+}
+
+impl BatchLimit {
+    /// Batches to use of `total`: at least 1 if there are any.
+    pub fn of(self, total: usize) -> usize {
+        match self {
+            Self::Batches(n) => n.min(total),
+            Self::Share(share) => ((total as f64 * share).floor() as usize).clamp(1.min(total), total),
+        }
+    }
+
+    pub(crate) fn is_valid(self) -> bool {
+        match self {
+            Self::Batches(n) => n > 0,
+            Self::Share(share) => share > 0.0 && share <= 1.0,
+        }
+    }
+}
+
+/// Weights of the classes in the loss.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "ClassWeightsText", into = "ClassWeightsText")]
+pub enum ClassWeights {
+    /// All 1.
+    #[default]
+    None,
+    /// images / (classes * images of the class): every class counts the same.
+    Balanced,
+    /// One number for each class, in their order.
+    Given(Vec<f64>),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum ClassWeightsText {
+    Word(String),
+    Numbers(Vec<f64>),
+}
+
+impl TryFrom<ClassWeightsText> for ClassWeights {
+    type Error = String;
+
+    fn try_from(text: ClassWeightsText) -> Result<Self, String> {
+        match text {
+            ClassWeightsText::Numbers(weights) => Ok(Self::Given(weights)),
+            ClassWeightsText::Word(word) => match word.as_str() {
+                "none" => Ok(Self::None),
+                "balanced" => Ok(Self::Balanced),
+                _ => Err(format!("'{word}' is not none, balanced or a list of numbers, one for each class")),
+            },
+        }
+    }
+}
+
+impl From<ClassWeights> for ClassWeightsText {
+    fn from(weights: ClassWeights) -> Self {
+        match weights {
+            ClassWeights::None => Self::Word("none".into()),
+            ClassWeights::Balanced => Self::Word("balanced".into()),
+            ClassWeights::Given(numbers) => Self::Numbers(numbers),
+        }
+    }
+}
+
+/// A duration: `90s`, `5m`, `2h`, or a number of seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "MaxTimeText", into = "String")]
+pub struct MaxTime(f64);
+
+impl MaxTime {
+    /// The duration in seconds, greater than 0.
+    pub fn seconds(self) -> f64 {
+        self.0
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum MaxTimeText {
+    Seconds(f64),
+    Text(String),
+}
+
+impl TryFrom<MaxTimeText> for MaxTime {
+    type Error = String;
+
+    fn try_from(text: MaxTimeText) -> Result<Self, String> {
+        let (shown, seconds) = match text {
+            MaxTimeText::Seconds(s) => (s.to_string(), Some(s)),
+            MaxTimeText::Text(t) => {
+                let trimmed = t.trim();
+                let scale = match trimmed.chars().last() {
+                    Some('s') => 1.0,
+                    Some('m') => 60.0,
+                    Some('h') => 3600.0,
+                    _ => f64::NAN,
+                };
+                let number = trimmed.trim_end_matches(['s', 'm', 'h']).parse::<f64>().ok();
+                let seconds = number.map(|n| n * scale);
+                (t, seconds)
+            }
+        };
+        match seconds {
+            Some(s) if s.is_finite() && s > 0.0 => Ok(Self(s)),
+            _ => Err(format!("'{shown}' is not a duration; write 90s, 5m or 2h")),
+        }
+    }
+}
+
+impl fmt::Display for MaxTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}s", self.0)
+    }
+}
+
+impl From<MaxTime> for String {
+    fn from(time: MaxTime) -> Self {
+        time.to_string()
+    }
+}
+
+/// The text form of [`kidu_models::WeightsSpec`].
+pub(super) mod weights_text {
+    use kidu_models::WeightsSpec;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(in crate::settings) fn serialize<S: Serializer>(spec: &WeightsSpec, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(spec)
+    }
+
+    pub(in crate::settings) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<WeightsSpec, D::Error> {
+        String::deserialize(d)?.parse().map_err(D::Error::custom)
+    }
+}

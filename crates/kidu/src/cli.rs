@@ -1,0 +1,441 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use kidu_core::Split;
+
+/// Image classifiers from annotation to production, in Rust.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kidu",
+    version,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  kidu demo                                         the whole build pipeline on generated scenes
+  kidu pipeline run data.root=photos                split, train, evaluate, gate, register
+  kidu train experiment=transfer data.root=photos model.weights=tf_efficientnet_lite0.safetensors
+  kidu predict --bundle runs/train/.../bundle a.jpg
+  kidu config explain trainer.max_epochs
+
+Every key of the configuration can be given as key=value: see `kidu config show`.
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a gate said no."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Draw scenes, train on them, judge, register, approve and predict: no download, no account, no configuration.
+    Demo(DemoArgs),
+    /// Make and split datasets.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Train a classifier; writes a run folder with checkpoints, curves and a bundle.
+    Train(TrainArgs),
+    /// Judge a bundle on a dataset's test split; writes evaluation.json, report.html and plots.
+    Evaluate(EvaluateArgs),
+    /// Classify images.
+    Predict(PredictArgs),
+    /// Decide whether an evaluated model may be registered; exits with 3 if not.
+    Gate(GateArgs),
+    /// The build pipeline: preprocess, train, evaluate, gate, register.
+    #[command(subcommand)]
+    Pipeline(PipelineCommand),
+    /// The model registry.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Show and explain the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Check this machine: cores, instruction sets, backends, disk, configuration.
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ConfigArgs {
+    /// Overrides: key=value, group=option, +new.key=value, ~key.
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Folder of configuration files laid over the shipped ones; may be repeated. `./configs` is used if it is there.
+    #[arg(long, env = "KIDU_CONFIG_DIR", value_name = "DIR", value_delimiter = ':', value_hint = ValueHint::DirPath)]
+    pub(crate) config_dir: Vec<PathBuf>,
+    /// Start from a resolved configuration, as a run folder's config.yaml.
+    #[arg(long, env = "KIDU_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Folder for everything the demo writes.
+    #[arg(long, env = "KIDU_DEMO_DIR", default_value = "kidu-demo", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+    /// Overrides of the demo's configuration.
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Index, check and split a dataset; writes manifest.json with the SHA-256 of each image.
+    #[command(after_help = "Example:\n  kidu data split --out dataset data.root=photos.zip data.train_val_test_split=[0.8,0.1,0.1]")]
+    Split(SplitArgs),
+    /// Draw scenes of six kinds, for demos and tests.
+    #[command(after_help = "Example:\n  kidu data synth --out scenes --train-per-class 100")]
+    Synth(SynthArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SplitArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Folder for the manifest; default: a new run folder.
+    #[arg(long, env = "KIDU_OUT", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
+    /// Also copy the images to DIR/train, DIR/val and DIR/test, for a job on another machine.
+    #[arg(long, env = "KIDU_MATERIALIZE", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) materialize: Option<PathBuf>,
+    /// Content version that the dataset must have; 'any' accepts all.
+    #[arg(long, env = "KIDU_DATA_VERSION", value_name = "VERSION", default_value = "any")]
+    pub(crate) data_version: String,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SynthArgs {
+    /// Folder that gets train/ and test/.
+    #[arg(long, env = "KIDU_OUT", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+    /// Training images of each class.
+    #[arg(long, env = "KIDU_TRAIN_PER_CLASS", default_value_t = 100)]
+    pub(crate) train_per_class: u32,
+    /// Test images of each class.
+    #[arg(long, env = "KIDU_TEST_PER_CLASS", default_value_t = 40)]
+    pub(crate) test_per_class: u32,
+    /// Width and height in pixels.
+    #[arg(long, env = "KIDU_SIZE", default_value_t = 150)]
+    pub(crate) size: u32,
+    /// Another seed draws other scenes.
+    #[arg(long, env = "KIDU_SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  kidu train data.root=photos model=resnet18 trainer.max_epochs=20
+  kidu train experiment=finetune data.root=photos model.weights=FILE.safetensors
+  kidu train debug=fdr data.root=photos
+  kidu train --resume runs/train/2026-11-23_08-02-47-ab12
+  kidu train -m model.learning_rate=0.001,0.01 data.root=photos")]
+pub(crate) struct TrainArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Train on a split made before (`kidu data split`) instead of data.root.
+    #[arg(long, env = "KIDU_MANIFEST", value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Run folder; default: a new one below paths.log_dir/task_name.
+    #[arg(long, env = "KIDU_OUT", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on from a run folder's last checkpoint, with that run's configuration.
+    #[arg(long, env = "KIDU_RESUME", value_name = "RUN", value_hint = ValueHint::DirPath)]
+    pub(crate) resume: Option<PathBuf>,
+    /// Multirun: values separated by commas make one run each.
+    #[arg(short = 'm', long)]
+    pub(crate) multirun: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which images are evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EvaluateSplit {
+    /// Training images (to see overfitting).
+    Train,
+    /// Validation images.
+    Val,
+    /// Test images.
+    Test,
+    /// All images of the dataset.
+    All,
+}
+
+impl EvaluateSplit {
+    pub(crate) fn splits(self) -> Vec<Split> {
+        match self {
+            Self::Train => vec![Split::Train],
+            Self::Val => vec![Split::Val],
+            Self::Test => vec![Split::Test],
+            Self::All => Split::ALL.to_vec(),
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  kidu evaluate --bundle runs/train/.../bundle data.root=photos --json")]
+pub(crate) struct EvaluateArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The bundle's folder.
+    #[arg(long, env = "KIDU_BUNDLE", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) bundle: PathBuf,
+    /// Judge on a split made before instead of data.root.
+    #[arg(long, env = "KIDU_MANIFEST", value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Folder for the results; default: a new run folder.
+    #[arg(long, env = "KIDU_OUT", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
+    /// Which images.
+    #[arg(long, env = "KIDU_SPLIT", value_enum, default_value_t = EvaluateSplit::Test)]
+    pub(crate) split: EvaluateSplit,
+    /// Print evaluation.json.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  kidu predict --bundle runs/train/.../bundle a.jpg photos/ --json")]
+pub(crate) struct PredictArgs {
+    /// The bundle's folder.
+    #[arg(long, env = "KIDU_BUNDLE", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) bundle: PathBuf,
+    /// Images, or folders whose images are all classified.
+    #[arg(required = true, value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
+    pub(crate) images: Vec<PathBuf>,
+    /// How many classes to print for each image.
+    #[arg(long, env = "KIDU_TOP_K", default_value_t = 3)]
+    pub(crate) top_k: usize,
+    /// Where the network runs: flex, libtorch, cuda or wgpu.
+    #[arg(long, env = "KIDU_ACCELERATOR", default_value = "flex")]
+    pub(crate) accelerator: String,
+    /// Print an array of {path, label, score, probabilities}.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GateArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The candidate's evaluation.json.
+    #[arg(long, env = "KIDU_EVALUATION", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) evaluation: PathBuf,
+    /// The candidate's bundle, so that it is not compared with itself.
+    #[arg(long, env = "KIDU_BUNDLE", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) bundle: Option<PathBuf>,
+    /// The registry's folder; default: registry.dir.
+    #[arg(long, env = "KIDU_REGISTRY", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) registry: Option<PathBuf>,
+    /// Folder for gate.json.
+    #[arg(long, env = "KIDU_OUT", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the decision as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PipelineCommand {
+    /// Run the build pipeline; steps whose inputs did not change are taken from the cache.
+    #[command(after_help = "Example:\n  kidu pipeline run data.root=photos model=resnet18 gate.min_accuracy=0.9")]
+    Run(PipelineRunArgs),
+    /// Show the graph.
+    Show(PipelineShowArgs),
+    /// Show runs, or one run.
+    Status(PipelineStatusArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PipelineRunArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Folder of runs and of the step cache; default: paths.log_dir/pipeline.
+    #[arg(long, env = "KIDU_PIPELINE_DIR", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
+    /// A pipeline parameter, as SageMaker starts it: Model=resnet18. May be repeated.
+    #[arg(short = 'p', long = "parameter", value_name = "NAME=VALUE")]
+    pub(crate) parameters: Vec<String>,
+    /// Run this step although it is in the cache; may be repeated. 'all' runs every step.
+    #[arg(long, value_name = "STEP")]
+    pub(crate) force: Vec<String>,
+    /// Print the run as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a graph is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// Plain text.
+    Text,
+    /// Graphviz.
+    Dot,
+    /// Mermaid.
+    Mermaid,
+    /// The whole value.
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PipelineShowArgs {
+    /// How to draw it.
+    #[arg(long, env = "KIDU_FORMAT", value_enum, default_value_t = GraphFormat::Text)]
+    pub(crate) format: GraphFormat,
+    /// The same as --format json.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PipelineStatusArgs {
+    /// A run's id; default: all runs.
+    pub(crate) run: Option<String>,
+    /// Folder of runs; default: paths.log_dir/pipeline.
+    #[arg(long, env = "KIDU_PIPELINE_DIR", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which registry.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RegistryArgs {
+    /// The registry's folder.
+    #[arg(long, env = "KIDU_REGISTRY", default_value = "registry", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) registry: PathBuf,
+    /// The group of models.
+    #[arg(long, env = "KIDU_GROUP", default_value = "kidu")]
+    pub(crate) group: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// List the versions.
+    List {
+        #[command(flatten)]
+        registry: RegistryArgs,
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a version with its lineage and history.
+    Show {
+        /// The version's number.
+        version: u32,
+        #[command(flatten)]
+        registry: RegistryArgs,
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Approve a version for deployment.
+    #[command(after_help = "Example:\n  kidu model approve 3 --actor ana --reason 'better on glaciers'")]
+    Approve(DecideArgs),
+    /// Reject a version; a reason is required.
+    Reject(DecideArgs),
+    /// Register a bundle by hand, as the pipeline's last step does.
+    Register(RegisterArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DecideArgs {
+    /// The version's number.
+    pub(crate) version: u32,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// Who decides; default: the user's name.
+    #[arg(long, env = "KIDU_ACTOR")]
+    pub(crate) actor: Option<String>,
+    /// Why.
+    #[arg(long, env = "KIDU_REASON")]
+    pub(crate) reason: Option<String>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RegisterArgs {
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// The bundle's folder.
+    #[arg(long, env = "KIDU_BUNDLE", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) bundle: PathBuf,
+    /// Its evaluation.json.
+    #[arg(long, env = "KIDU_EVALUATION", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) evaluation: PathBuf,
+    /// PendingManualApproval, Approved or Rejected.
+    #[arg(long, env = "KIDU_STATUS", default_value = "PendingManualApproval")]
+    pub(crate) status: String,
+    /// The lineage that the pipeline collected; default: what bundle and evaluation say.
+    #[arg(long, env = "KIDU_LINEAGE", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) lineage: Option<PathBuf>,
+    /// Folder for registration.json.
+    #[arg(long, env = "KIDU_OUT", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
+    /// Who registers; default: the user's name.
+    #[arg(long, env = "KIDU_ACTOR")]
+    pub(crate) actor: Option<String>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the resolved configuration.
+    #[command(after_help = "Example:\n  kidu config show experiment=finetune model=resnet18")]
+    Show(ConfigShowArgs),
+    /// Say where a value came from and what it replaced.
+    #[command(after_help = "Example:\n  kidu config explain trainer.max_epochs experiment=finetune")]
+    Explain(ConfigExplainArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigShowArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The entry to start from: train, pipeline or evaluate.
+    #[arg(long, env = "KIDU_ENTRY", default_value = "train")]
+    pub(crate) entry: String,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigExplainArgs {
+    /// The key, as in trainer.max_epochs.
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The entry to start from: train, pipeline or evaluate.
+    #[arg(long, env = "KIDU_ENTRY", default_value = "train")]
+    pub(crate) entry: String,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

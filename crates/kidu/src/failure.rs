@@ -1,0 +1,90 @@
+//! How the command ends when it does not end well.
+
+use std::{fmt, process::ExitCode};
+
+/// A failure by its exit code: 1 failed, 2 usage or configuration, 3 a gate said no.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The work could not be done.
+    Failed(anyhow::Error),
+    /// The command line or the configuration is wrong; nothing was begun.
+    Usage(anyhow::Error),
+    /// A gate refused.
+    Refused(String),
+    /// A signal ended the work; what is needed to go on was saved, and the text says how.
+    Interrupted(String),
+}
+
+impl Failure {
+    /// A usage error from a text.
+    pub(crate) fn usage(message: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Self {
+        Self::Usage(anyhow::Error::msg(message))
+    }
+
+    /// The exit code as the architecture states it.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Failed(_) => ExitCode::from(1),
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Refused(_) => ExitCode::from(3),
+            // What a shell reports for a process that SIGINT ended.
+            Self::Interrupted(_) => ExitCode::from(130),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(e) | Self::Usage(e) => write!(f, "error: {e:#}"),
+            Self::Refused(rule) => write!(f, "refused: {rule}"),
+            Self::Interrupted(how) => write!(f, "interrupted: {how}"),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+macro_rules! failed {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Failed(error.into())
+            }
+        })*
+    };
+}
+
+failed!(
+    kidu_core::Error,
+    kidu_eval::Error,
+    kidu_models::ModelError,
+    kidu_data::synth::SynthError,
+    serde_json::Error,
+    std::io::Error
+);
+
+impl From<kidu_config::ConfigError> for Failure {
+    fn from(error: kidu_config::ConfigError) -> Self {
+        Self::Usage(error.into())
+    }
+}
+
+impl From<kidu_data::DataError> for Failure {
+    fn from(error: kidu_data::DataError) -> Self {
+        match error {
+            kidu_data::DataError::Setting { .. } => Self::Usage(error.into()),
+            other => Self::Failed(other.into()),
+        }
+    }
+}
+
+impl From<kidu_pipeline::Error> for Failure {
+    fn from(error: kidu_pipeline::Error) -> Self {
+        if error.is_usage() { Self::Usage(error.into()) } else { Self::Failed(error.into()) }
+    }
+}

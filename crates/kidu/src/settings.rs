@@ -1,0 +1,160 @@
+//! From the command line's configuration arguments to typed, validated settings.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use kidu_config::{Composed, ConfigError, ConfigSources, compose};
+use kidu_data::DataSettings;
+use kidu_eval::GateRules;
+use kidu_train::{CallbackSettings, LoggerSettings, ModelSettings, TrainerSettings};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{Outcome, cli::ConfigArgs, failure::Failure};
+
+/// Every key that a configuration may have. Sections that an entry leaves out are `None`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) task_name: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) seed: u64,
+    #[serde(default)]
+    pub(crate) train: Option<bool>,
+    #[serde(default)]
+    pub(crate) test: Option<bool>,
+    #[serde(default)]
+    pub(crate) ckpt_path: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) optimized_metric: Option<String>,
+    #[serde(default)]
+    pub(crate) data: Option<DataSettings>,
+    #[serde(default)]
+    pub(crate) model: Option<ModelSettings>,
+    #[serde(default)]
+    pub(crate) trainer: Option<TrainerSettings>,
+    #[serde(default)]
+    pub(crate) callbacks: Option<CallbackSettings>,
+    #[serde(default)]
+    pub(crate) logger: Option<LoggerSettings>,
+    pub(crate) paths: PathSettings,
+    #[serde(default)]
+    pub(crate) extras: Option<ExtraSettings>,
+    #[serde(default)]
+    pub(crate) gate: Option<GateSettings>,
+    #[serde(default)]
+    pub(crate) registry: Option<RegistrySettings>,
+}
+
+/// Group `paths`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PathSettings {
+    #[allow(dead_code, reason = "a key that other keys refer to")]
+    root_dir: PathBuf,
+    #[allow(dead_code, reason = "a key that other keys refer to")]
+    data_dir: PathBuf,
+    pub(crate) log_dir: PathBuf,
+    pub(crate) output_dir: Option<PathBuf>,
+}
+
+/// Group `extras`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ExtraSettings {
+    pub(crate) print_config: bool,
+}
+
+/// Group `gate`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct GateSettings {
+    min_accuracy: f64,
+    compare_with_incumbent: bool,
+    confidence: f64,
+    bootstrap_samples: usize,
+}
+
+impl GateSettings {
+    pub(crate) fn rules(&self, seed: u64) -> GateRules {
+        let Self { min_accuracy, compare_with_incumbent, confidence, bootstrap_samples } = *self;
+        GateRules { min_accuracy, compare_with_incumbent, confidence, bootstrap_samples, seed }
+    }
+}
+
+/// Group `registry`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RegistrySettings {
+    pub(crate) dir: PathBuf,
+    pub(crate) group: String,
+    pub(crate) approval_status: kidu_pipeline::Status,
+}
+
+/// A composed configuration and what it means.
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    pub(crate) composed: Composed,
+    pub(crate) settings: Settings,
+}
+
+/// The shipped files, overlaid by `./configs` and by `--config-dir`.
+pub(crate) fn sources(arguments: &ConfigArgs) -> Outcome<ConfigSources> {
+    let mut sources = ConfigSources::embedded();
+    let here = Path::new("configs");
+    if here.join("train.yaml").is_file() {
+        sources = sources.overlay(here)?;
+    }
+    for dir in &arguments.config_dir {
+        sources = sources.overlay(dir)?;
+    }
+    Ok(sources)
+}
+
+/// Composes without checking types: for `config show`.
+pub(crate) fn compose_only(arguments: &ConfigArgs, entry: &str) -> Outcome<Composed> {
+    if let Some(file) = &arguments.config {
+        let text = fs::read_to_string(file)
+            .with_context(|| format!("cannot read the configuration {}", file.display()))
+            .map_err(Failure::Usage)?;
+        let sources = ConfigSources::from_texts([("config.yaml", text.as_str())])?;
+        return Ok(compose(&sources, "config", &arguments.overrides)?);
+    }
+    Ok(compose(&sources(arguments)?, entry, &arguments.overrides)?)
+}
+
+/// Composes, types and validates everything before anything runs.
+pub(crate) fn load(arguments: &ConfigArgs, entry: &str) -> Outcome<Configuration> {
+    check(compose_only(arguments, entry)?)
+}
+
+/// Types and validates a composed configuration.
+pub(crate) fn check(composed: Composed) -> Outcome<Configuration> {
+    let settings: Settings = composed.to()?;
+    let mut problems = Vec::new();
+    problems.extend(settings.model.iter().flat_map(ModelSettings::validate));
+    problems.extend(settings.trainer.iter().flat_map(TrainerSettings::validate));
+    problems.extend(settings.callbacks.iter().flat_map(CallbackSettings::validate));
+    if let Some((key, reason)) = problems.first() {
+        return Err(ConfigError::invalid(&composed, key, reason.clone()).into());
+    }
+    if let Some(data) = &settings.data {
+        data.validate()?;
+    }
+    if let Some(gate) = &settings.gate {
+        gate.rules(settings.seed).validate().map_err(|e| Failure::Usage(e.into()))?;
+    }
+    if let Some(name) = settings.model.as_ref().map(|m| &m.name) {
+        let found = kidu_core::model::find(name);
+        found.map_err(|e| ConfigError::invalid(&composed, "model.name", e.to_string()))?;
+    }
+    if let Some(metric) = settings.optimized_metric.as_ref().filter(|m| m.starts_with("test/")) {
+        let reason = format!("'{metric}' belongs to the test split, which is never searched on; use a val/ metric");
+        return Err(ConfigError::invalid(&composed, "optimized_metric", reason).into());
+    }
+    Ok(Configuration { composed, settings })
+}
+
+/// A section that the verb needs.
+pub(crate) fn need<'a, T: DeserializeOwned>(section: &'a Option<T>, name: &str) -> Outcome<&'a T> {
+    section.as_ref().ok_or_else(|| {
+        Failure::usage(format!("the configuration has no section '{name}'; start from the entry that has one"))
+    })
+}

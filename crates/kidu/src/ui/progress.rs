@@ -1,0 +1,160 @@
+//! Progress as bars on a terminal and as plain lines elsewhere, with a copy of every note in a log file.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{IsTerminal, Write},
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kidu_core::{Progress, run::timestamp};
+
+/// Plain lines are this far apart at least.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Progress on standard error.
+pub(crate) struct Console {
+    terminal: bool,
+    log: Option<Mutex<File>>,
+    work: Mutex<Option<Work>>,
+}
+
+/// The present piece of work.
+struct Work {
+    what: String,
+    unit: String,
+    total: Option<u64>,
+    done: u64,
+    message: String,
+    started: Instant,
+    last_line: Instant,
+    bar: ProgressBar,
+}
+
+impl Console {
+    /// Bars if standard error is a terminal, lines otherwise. `KIDU_PROGRESS` set to `lines` forces lines.
+    pub(crate) fn new() -> Self {
+        let lines = std::env::var("KIDU_PROGRESS").is_ok_and(|v| v == "lines");
+        Self { terminal: std::io::stderr().is_terminal() && !lines, log: None, work: Mutex::new(None) }
+    }
+
+    /// Copies notes to a file, appended with the time. A log that cannot be opened is done without.
+    pub(crate) fn with_log(mut self, path: &Path) -> Self {
+        self.log = OpenOptions::new().create(true).append(true).open(path).ok().map(Mutex::new);
+        self
+    }
+
+    fn log(&self, line: &str) {
+        if let Some(log) = &self.log {
+            let mut file = log.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = writeln!(file, "{} {line}", timestamp());
+        }
+    }
+
+    fn with_work(&self, act: impl FnOnce(&mut Work)) {
+        if let Some(work) = self.work.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            act(work);
+        }
+    }
+}
+
+impl Work {
+    fn rate(&self) -> f64 {
+        self.done as f64 / self.started.elapsed().as_secs_f64().max(1e-3)
+    }
+
+    fn line(&self) -> String {
+        let of = self.total.map(|t| format!("/{t}")).unwrap_or_default();
+        let eta = self.total.filter(|t| *t > self.done && self.done > 0).map(|t| {
+            format!(", {} left", human_duration(Duration::from_secs_f64((t - self.done) as f64 / self.rate())))
+        });
+        let message = if self.message.is_empty() { String::new() } else { format!("  {}", self.message) };
+        let (rate, eta) = (self.rate(), eta.unwrap_or_default());
+        format!("{}: {}{of} {} ({rate:.0}/s{eta}){message}", self.what, self.done, self.unit)
+    }
+}
+
+impl Progress for Console {
+    fn begin(&self, what: &str, unit: &str, total: Option<u64>) {
+        let bar = if self.terminal {
+            let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+            bar.set_style(style(total.is_some(), unit));
+            bar.set_prefix(what.to_string());
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        } else {
+            ProgressBar::hidden()
+        };
+        let now = Instant::now();
+        let work = Work {
+            what: what.into(),
+            unit: unit.into(),
+            total,
+            done: 0,
+            message: String::new(),
+            started: now,
+            last_line: now,
+            bar,
+        };
+        *self.work.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
+    }
+
+    fn advance(&self, units: u64) {
+        self.with_work(|work| {
+            work.done += units;
+            work.bar.inc(units);
+            if !self.terminal && work.last_line.elapsed() >= LINE_EVERY {
+                work.last_line = Instant::now();
+                super::note(work.line());
+            }
+        });
+    }
+
+    fn set_message(&self, message: &str) {
+        self.with_work(|work| {
+            work.message = message.into();
+            work.bar.set_message(message.to_string());
+        });
+    }
+
+    fn end(&self) {
+        if let Some(work) = self.work.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            work.bar.finish_and_clear();
+            self.log(&work.line());
+            if !self.terminal && work.started.elapsed() >= Duration::from_secs(1) {
+                super::note(work.line());
+            }
+        }
+    }
+
+    fn note(&self, line: &str) {
+        self.log(line);
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        match work.as_ref().filter(|_| self.terminal) {
+            Some(work) => work.bar.suspend(|| super::note(line)),
+            None => super::note(line),
+        }
+    }
+}
+
+fn style(known: bool, unit: &str) -> ProgressStyle {
+    let unit = unit.replace(['{', '}'], "");
+    let template = if known {
+        format!("{{prefix}} {{bar:28}} {{pos}}/{{len}} {unit} {{per_sec:.dim}} {{eta}} left  {{msg}}")
+    } else {
+        format!("{{prefix}} {{spinner}} {{pos}} {unit} {{per_sec:.dim}}  {{msg}}")
+    };
+    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// `48s`, `3m 05s`, `2h 07m`.
+pub(crate) fn human_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{:.1}s", duration.as_secs_f64()),
+        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}

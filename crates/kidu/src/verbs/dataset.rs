@@ -1,0 +1,35 @@
+//! The dataset of a verb: a manifest made before, or one made now from `data.root`.
+
+use std::{path::Path, sync::Arc};
+
+use kidu_core::{DatasetManifest, Progress, Split};
+use kidu_data::{DataSettings, SummaryRow};
+use kidu_pipeline::text;
+
+use crate::Outcome;
+
+/// Loads `manifest`, or prepares `data.root` into `dir`.
+pub(super) fn open(
+    manifest: Option<&Path>,
+    settings: &DataSettings,
+    seed: u64,
+    dir: &Path,
+    progress: &dyn Progress,
+) -> Outcome<Arc<DatasetManifest>> {
+    let manifest = match manifest {
+        Some(path) => DatasetManifest::load(path)?,
+        None => kidu_data::prepare(settings, seed, dir, progress)?.manifest,
+    };
+    let counts = Split::ALL.map(|s| format!("{} {s}", manifest.items_of(s).count())).join(", ");
+    progress.note(&format!("dataset {}: {} classes, {counts}", manifest.version, manifest.classes.len()));
+    Ok(Arc::new(manifest))
+}
+
+/// Images of each class and split, as a table.
+pub(super) fn table(rows: &[SummaryRow]) -> String {
+    let cells = |r: &SummaryRow| {
+        let numbers = [r.train, r.val, r.test].map(|n| n.to_string());
+        std::iter::once(r.class.clone()).chain(numbers).collect()
+    };
+    text::table(&["class", "train", "val", "test"], &rows.iter().map(cells).collect::<Vec<Vec<String>>>())
+}

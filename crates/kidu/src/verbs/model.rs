@@ -1,0 +1,96 @@
+//! `kidu model list|show|approve|reject|register`.
+
+use kidu_core::files;
+use kidu_pipeline::{Lineage, ModelVersion, Registry, registry::Registration, text};
+
+use crate::{
+    Outcome,
+    cli::{DecideArgs, ModelCommand, RegisterArgs, RegistryArgs},
+    failure::Failure,
+    ui,
+};
+
+pub(super) fn run(command: &ModelCommand) -> Outcome {
+    match command {
+        ModelCommand::List { registry, json } => {
+            let versions = open(registry)?.list()?;
+            if *json {
+                return ui::json(&versions);
+            }
+            ui::line(text::model_list(&registry.group, &versions).trim_end());
+            Ok(())
+        }
+        ModelCommand::Show { version, registry, json } => show(&open(registry)?.show(*version)?, *json),
+        ModelCommand::Approve(arguments) => {
+            let registry = open(&arguments.registry)?;
+            let actor = actor(arguments.actor.as_deref());
+            decided(&registry.approve(arguments.version, &actor, arguments.reason.as_deref())?, arguments)
+        }
+        ModelCommand::Reject(arguments) => {
+            let reason = arguments.reason.as_deref().filter(|r| !r.trim().is_empty());
+            let reason = reason.ok_or_else(|| Failure::usage("a rejection needs a reason: --reason '...'"))?;
+            let registry = open(&arguments.registry)?;
+            decided(&registry.reject(arguments.version, &actor(arguments.actor.as_deref()), reason)?, arguments)
+        }
+        ModelCommand::Register(arguments) => register(arguments),
+    }
+}
+
+/// Who acts: `--actor`, or the user's name.
+pub(super) fn actor(given: Option<&str>) -> String {
+    let variable = |name| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
+    given.map(str::to_string).or_else(|| variable("USER")).or_else(|| variable("USERNAME")).unwrap_or("unknown".into())
+}
+
+fn open(arguments: &RegistryArgs) -> Outcome<Registry> {
+    Ok(Registry::open(&arguments.registry, &arguments.group)?)
+}
+
+fn show(version: &ModelVersion, json: bool) -> Outcome {
+    if json {
+        return ui::json(version);
+    }
+    ui::line(text::model_show(version).trim_end());
+    Ok(())
+}
+
+fn decided(version: &ModelVersion, arguments: &DecideArgs) -> Outcome {
+    if arguments.json {
+        return ui::json(version);
+    }
+    ui::line(format!("{}/{} is {}", arguments.registry.group, version.version, version.status.name()));
+    Ok(())
+}
+
+fn register(arguments: &RegisterArgs) -> Outcome {
+    let status = serde_json::from_value(serde_json::Value::String(arguments.status.clone())).map_err(|_| {
+        Failure::usage(format!(
+            "--status: '{}' is not PendingManualApproval, Approved or Rejected",
+            arguments.status
+        ))
+    })?;
+    let lineage = match &arguments.lineage {
+        Some(file) => files::read_json(file, "lineage")?,
+        None => Lineage::collect(&arguments.bundle, &arguments.evaluation, None, None)?,
+    };
+    let beside = files::parent_of(&arguments.evaluation);
+    let attachments = ["predictions.csv", "report.html"].map(|n| beside.join(n)).into_iter().filter(|p| p.is_file());
+    let registry = open(&arguments.registry)?;
+    let receipt = registry.register(&Registration {
+        bundle: &arguments.bundle,
+        evaluation: &arguments.evaluation,
+        attachments: &attachments.collect::<Vec<_>>(),
+        lineage,
+        status,
+        actor: &actor(arguments.actor.as_deref()),
+    })?;
+    if let Some(out) = &arguments.out {
+        files::write_json(&out.join("registration.json"), &receipt)?;
+    }
+    if arguments.json {
+        return ui::json(&receipt);
+    }
+    let how = if receipt.new { "registered" } else { "was registered before" };
+    ui::line(format!("{}/{} {how}: {}", receipt.group, receipt.version, receipt.status.name()));
+    Ok(())
+}
