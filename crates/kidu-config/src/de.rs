@@ -1,117 +1,24 @@
 //! From the tree to typed settings, strictly: no number becomes a text, no text a number, no key is passed over.
 
-use std::fmt;
-
 use kidu_core::suggest::nearest;
 use serde::{
     Deserialize,
     de::{
-        self, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-        VariantAccess, Visitor, value::BorrowedStrDeserializer,
+        DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+        value::BorrowedStrDeserializer,
     },
 };
 
 use crate::{
     error::{ConfigError, Place, Result},
     node::{Entry, Node, Value, join},
+    read_error::{Problem, ReadError, hint},
 };
 
 /// Reads a value from the tree at `key`.
 pub(crate) fn from_node<'de, T: Deserialize<'de>>(node: &'de Node, key: &str) -> Result<T> {
     let reader = Reader { node, key: key.to_string() };
     T::deserialize(reader.clone()).map_err(|e| *reader.locate(e).settled.unwrap_or_else(|| reader.fallback()))
-}
-
-/// An error of serde; it gets its place from the first reader that it passes on its way out.
-#[derive(Debug)]
-pub(crate) struct ReadError {
-    problem: Problem,
-    settled: Option<Box<ConfigError>>,
-}
-
-#[derive(Debug)]
-enum Problem {
-    Other(String),
-    Type(String),
-    UnknownKey(String, Vec<&'static str>),
-    MissingKey(&'static str),
-    Variant(String, Vec<&'static str>),
-}
-
-impl From<Problem> for ReadError {
-    fn from(problem: Problem) -> Self {
-        Self { problem, settled: None }
-    }
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.settled, &self.problem) {
-            (Some(error), _) => error.fmt(f),
-            (None, Problem::Other(reason)) => f.write_str(reason),
-            (None, Problem::Type(expected)) => write!(f, "must be {expected}"),
-            (None, Problem::UnknownKey(key, _)) => write!(f, "unknown key '{key}'"),
-            (None, Problem::MissingKey(key)) => write!(f, "missing key '{key}'"),
-            (None, Problem::Variant(found, known)) => write!(f, "'{found}' is not one of {}", known.join(", ")),
-        }
-    }
-}
-
-impl std::error::Error for ReadError {}
-
-impl de::Error for ReadError {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Problem::Other(message.to_string()).into()
-    }
-
-    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Problem::Type(in_words(&expected.to_string())).into()
-    }
-
-    fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Problem::Type(in_words(&expected.to_string())).into()
-    }
-
-    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
-        Problem::Other(format!("must be {}, but it has {length}", in_words(&expected.to_string()))).into()
-    }
-
-    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Problem::UnknownKey(field.to_string(), expected.to_vec()).into()
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Problem::Variant(variant.to_string(), expected.to_vec()).into()
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Problem::MissingKey(field).into()
-    }
-}
-
-/// What serde calls `usize`, for people.
-fn in_words(expected: &str) -> String {
-    match expected {
-        "u8" => "a whole number from 0 to 255".into(),
-        "u16" => "a whole number from 0 to 65535".into(),
-        "u32" | "u64" | "usize" => "a whole number of at least 0".into(),
-        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".into(),
-        "a nonzero usize" | "a nonzero u32" | "a nonzero u64" => "a whole number of at least 1".into(),
-        "f32" | "f64" => "a number".into(),
-        "a boolean" => "true or false".into(),
-        "a string" | "path string" | "a borrowed string" => "a text".into(),
-        "a sequence" => "a list".into(),
-        "unit" => "null".into(),
-        other => match other.strip_prefix("struct ").or_else(|| other.strip_prefix("enum ")) {
-            Some(_) => "a map of keys".into(),
-            None => {
-                match other.strip_prefix("an array of length ").or_else(|| other.strip_prefix("a tuple of size ")) {
-                    Some(length) => format!("a list of {length}"),
-                    None => other.to_string(),
-                }
-            }
-        },
-    }
 }
 
 /// A value and its full key.
@@ -124,6 +31,11 @@ struct Reader<'de> {
 impl<'de> Reader<'de> {
     fn child(&self, key: &str, node: &'de Node) -> Self {
         Reader { node, key: join(&self.key, key) }
+    }
+
+    /// Reads this value. The error is given its place here too: a tagged enum fails after its reader is done.
+    fn read<T: DeserializeSeed<'de>>(&self, seed: T) -> Result<T::Value, ReadError> {
+        seed.deserialize(self.clone()).map_err(|e| self.locate(e))
     }
 
     fn place(&self) -> Box<Place> {
@@ -211,18 +123,6 @@ impl<'de> Reader<'de> {
             }
             Value::Map(entries) => visitor.visit_map(MapReader { reader: self, entries: entries.iter(), next: None }),
         }
-    }
-}
-
-/// More help for a text where something else should be.
-fn hint(expected: &str, text: &str) -> &'static str {
-    match expected {
-        "true or false" if matches!(&*text.to_lowercase(), "yes" | "no" | "on" | "off") => "; write true or false",
-        _ if expected.contains("number") && text.parse::<f64>().is_ok() => "; write it without quotes",
-        _ if expected.contains("number") && text.contains(',') => {
-            "; several values, one run for each, need -m (multirun)"
-        }
-        _ => "",
     }
 }
 
@@ -331,7 +231,7 @@ impl<'de> SeqAccess<'de> for ListReader<'_, 'de> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
         let Some((i, item)) = self.items.next() else { return Ok(None) };
-        seed.deserialize(self.reader.child(&i.to_string(), item)).map(Some)
+        self.reader.child(&i.to_string(), item).read(seed).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -356,7 +256,7 @@ impl<'de> MapAccess<'de> for MapReader<'_, 'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
         match self.next.take() {
-            Some(entry) => seed.deserialize(self.reader.child(&entry.key, &entry.node)),
+            Some(entry) => self.reader.child(&entry.key, &entry.node).read(seed),
             None => Err(Problem::Other("a value was read before its key".into()).into()),
         }
     }

@@ -59,6 +59,7 @@ mod interpolate;
 mod merge;
 mod node;
 mod overrides;
+mod read_error;
 mod scalar;
 mod sources;
 mod sweep;

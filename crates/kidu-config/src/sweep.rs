@@ -39,7 +39,10 @@ pub fn expand_sweep(overrides: &[String]) -> Result<Vec<Vec<String>>> {
         if runs.len() * choices.len() > MAX_RUNS {
             return Err(ConfigError::syntax(&origin, format!("the sweep has more than {MAX_RUNS} runs")));
         }
-        runs = runs.iter().flat_map(|run| choices.iter().map(|c| [run.as_slice(), &[c.clone()]].concat())).collect();
+        runs = runs
+            .iter()
+            .flat_map(|run| choices.iter().map(|c| [run.as_slice(), std::slice::from_ref(c)].concat()))
+            .collect();
     }
     Ok(runs)
 }
@@ -63,12 +66,19 @@ pub(crate) fn split_commas(text: &str) -> Vec<&str> {
     // A quote opens only at the beginning of a value, so that `it's` is a word.
     let mut fresh = true;
     let mut escaped = false;
+    let mut doubled = false;
     for (at, c) in text.char_indices() {
         if let Some(open) = quote {
-            if c == open && !escaped {
+            if doubled || escaped {
+                (doubled, escaped) = (false, false);
+            } else if c == '\'' && open == c && text[at + 1..].starts_with(c) {
+                // Two single quotes inside single quotes are one.
+                doubled = true;
+            } else if c == open {
                 quote = None;
+            } else {
+                escaped = open == '"' && c == '\\';
             }
-            escaped = open == '"' && c == '\\' && !escaped;
             continue;
         }
         match c {

@@ -13,6 +13,7 @@ pub mod evaluate;
 pub mod feature_cache;
 pub mod fit;
 pub mod history;
+pub mod loader_source;
 pub mod loss;
 pub mod optimizer;
 pub mod profile;
@@ -28,6 +29,7 @@ pub use error::{Result, TrainError};
 pub use evaluate::{Predictions, predict_logits};
 pub use fit::{FitOutcome, FitRequest, Fitted, StopReason, fit};
 pub use history::EpochRow;
+pub use loader_source::LoaderSource;
 pub use settings::{
     CallbackSettings, LoggerSettings, ModelSettings, OptimizerSettings, Problem, SchedulerSettings, TrainerSettings,
 };

@@ -37,7 +37,6 @@ impl CrossEntropy {
     pub fn forward(&self, logits: Tensor<2>, labels: &[usize]) -> Tensor<1> {
         let [images, classes] = logits.dims();
         let data = TensorData::new(self.targets(labels, classes), [images, classes]);
-        // Built on the plain device: the targets need no gradient.
         let targets = Tensor::<2>::from_data(data, &logits.device());
         (log_softmax(logits, 1) * targets).sum().neg()
     }

@@ -7,6 +7,8 @@ use crate::error::Result;
 /// Images ready for the network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
+    /// Position in its epoch, from 0; to go on after this batch, skip `number + 1`.
+    pub number: usize,
     /// Normalised pixels, [N, 3, H, W] in row-major order.
     pub images: Vec<f32>,
     /// Class of each image.
@@ -36,7 +38,7 @@ pub type Batches<'a> = Box<dyn Iterator<Item = Result<Batch>> + 'a>;
 
 /// One split of a dataset. Everything is a function of its own seed and the arguments, never of what was asked before.
 pub trait BatchSource: Send + Sync {
-    /// Number of images.
+    /// Number of images of an epoch.
     fn images(&self) -> usize;
 
     /// Images of a full batch, at least 1.
@@ -61,6 +63,11 @@ pub trait BatchSource: Send + Sync {
     /// each file's hash and label, in order. `None` when unknown: features are then kept in memory only.
     fn identity(&self) -> Option<Sha256Hex> {
         None
+    }
+
+    /// Images that had to be left out so far, each once, as `path: reason`.
+    fn skipped(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Batches of an epoch.

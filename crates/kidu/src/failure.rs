@@ -62,7 +62,6 @@ macro_rules! failed {
 failed!(
     kidu_core::Error,
     kidu_eval::Error,
-    kidu_models::ModelError,
     kidu_data::synth::SynthError,
     serde_json::Error,
     std::io::Error
@@ -86,5 +85,15 @@ impl From<kidu_data::DataError> for Failure {
 impl From<kidu_pipeline::Error> for Failure {
     fn from(error: kidu_pipeline::Error) -> Self {
         if error.is_usage() { Self::Usage(error.into()) } else { Self::Failed(error.into()) }
+    }
+}
+
+impl From<kidu_models::ModelError> for Failure {
+    fn from(error: kidu_models::ModelError) -> Self {
+        use kidu_models::ModelError::{Device, Setting};
+        match error {
+            Device(_) | Setting(_) => Self::Usage(error.into()),
+            other => Self::Failed(other.into()),
+        }
     }
 }

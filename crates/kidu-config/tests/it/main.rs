@@ -1,5 +1,7 @@
 //! Composition as a whole.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod composition;
 mod fuzz;
 mod messages;

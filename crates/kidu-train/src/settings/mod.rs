@@ -10,7 +10,8 @@ pub use callbacks::{CallbackSettings, CheckpointSettings, EarlyStoppingSettings,
 pub use model::ModelSettings;
 pub use optimizer::{OptimizerName, OptimizerSettings, SchedulerName, SchedulerSettings};
 pub use trainer::{ProfilerName, TrainerSettings};
-pub use values::{BatchLimit, ClassWeights, MaxTime};
+pub use kidu_data::BatchLimit;
+pub use values::{ClassWeights, MaxTime};
 
 /// A setting outside its range: the full key (`model.learning_rate`) and what it must be.
 pub type Problem = (String, String);
@@ -59,8 +60,8 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(trainer.max_time.unwrap().seconds(), 300.0);
-        assert_eq!(trainer.limit_train_batches.unwrap().of(10), 5);
-        assert_eq!(trainer.limit_val_batches.unwrap().of(10), 3);
+        assert_eq!(trainer.limit_train_batches, Some(BatchLimit::Share(0.5)));
+        assert_eq!(trainer.limit_val_batches, Some(BatchLimit::Batches(3)));
         assert!(serde_json::from_value::<ModelSettings>(json!({"learning_rat": 1})).is_err());
         assert!(serde_json::from_value::<ModelSettings>(json!({"class_weights": "balance"})).is_err());
         assert!(serde_json::from_value::<TrainerSettings>(json!({"max_time": "5 parsecs"})).is_err());

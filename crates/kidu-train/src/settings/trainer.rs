@@ -86,8 +86,9 @@ impl TrainerSettings {
             ("val", self.limit_val_batches),
             ("test", self.limit_test_batches),
         ] {
-            let message = "must be a number of batches >= 1, or a share in (0, 1] with a decimal point";
-            p.check(limit.is_none_or(BatchLimit::is_valid), &format!("trainer.limit_{name}_batches"), message);
+            if let Some(Err(message)) = limit.map(|l| l.validate()) {
+                p.check(false, &format!("trainer.limit_{name}_batches"), message);
+            }
         }
         let every = self.checkpoint_every_n_steps != Some(0);
         p.check(every, "trainer.checkpoint_every_n_steps", "must be >= 1, or null for each epoch");

@@ -4,33 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How many batches of a split are used: a number of batches, or a share of them.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum BatchLimit {
-    /// So many batches (an integer).
-    Batches(usize),
-    /// This share of the batches, in (0, 1] (a number with a decimal point).
-    Share(f64),
-}
-
-impl BatchLimit {
-    /// Batches to use of `total`: at least 1 if there are any.
-    pub fn of(self, total: usize) -> usize {
-        match self {
-            Self::Batches(n) => n.min(total),
-            Self::Share(share) => ((total as f64 * share).floor() as usize).clamp(1.min(total), total),
-        }
-    }
-
-    pub(crate) fn is_valid(self) -> bool {
-        match self {
-            Self::Batches(n) => n > 0,
-            Self::Share(share) => share > 0.0 && share <= 1.0,
-        }
-    }
-}
-
 /// Weights of the classes in the loss.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "ClassWeightsText", into = "ClassWeightsText")]

@@ -46,6 +46,11 @@ impl Console {
         self
     }
 
+    /// Keeps a failure in the log; the command itself prints it.
+    pub(crate) fn log_failure(&self, failure: &crate::failure::Failure) {
+        self.log(&failure.to_string());
+    }
+
     fn log(&self, line: &str) {
         if let Some(log) = &self.log {
             let mut file = log.lock().unwrap_or_else(PoisonError::into_inner);

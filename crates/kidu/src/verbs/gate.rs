@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &GateArgs) -> Outcome {
 /// What the gate knows of a registered version.
 fn candidate_of(version: &ModelVersion) -> Outcome<Candidate> {
     let name = format!("{}/{}", version.group, version.version);
-    Ok(Candidate::new(name, &Evaluation::load(&version.evaluation())?))
+    Ok(Candidate::new(name, &Evaluation::load(&version.evaluation)?))
 }
 
 fn print(decision: &GateDecision) {

@@ -1,0 +1,148 @@
+//! `kidu evaluate`: judge a bundle on a dataset.
+
+use std::{path::Path, sync::Arc};
+
+use kidu_core::{Bundle, ClassNames, DatasetItem, DatasetManifest, Progress, Split, files};
+use kidu_data::{Loader, LoaderOptions};
+use kidu_eval::{EvaluateOptions, Evaluation, Predictions, plots, report};
+use kidu_models::{Accelerator, Predictor};
+
+use super::dataset;
+use crate::{
+    Outcome,
+    cli::{EvaluateArgs, EvaluateSplit},
+    failure::Failure,
+    run_dir,
+    settings::{self, Settings, need},
+    ui::{self, Console},
+};
+
+pub(super) fn run(arguments: &EvaluateArgs) -> Outcome {
+    let configuration = settings::load(&arguments.config, "evaluate")?;
+    let settings = &configuration.settings;
+    let bundle = Bundle::open(&arguments.bundle)?;
+    if arguments.manifest.is_none() && need(&settings.data, "data")?.root.is_none() {
+        return Err(Failure::usage("give the images to judge on: data.root=DIR, or --manifest FILE"));
+    }
+    let dir = run_dir::create(&configuration, arguments.out.as_deref())?;
+    let console = Console::new().with_log(&dir.join("kidu.log"));
+    let data = need(&settings.data, "data")?;
+    let manifest = dataset::open(arguments.manifest.as_deref(), data, settings.seed, &dir.join("data"), &console)?;
+    let evaluation = judge(&bundle, &manifest, arguments.split, settings, &dir, &console)?;
+    if arguments.json {
+        ui::json(&evaluation)?;
+    } else {
+        ui::line(kidu_eval::text::summary(&evaluation).trim_end());
+        ui::note(format!("report: {}", dir.join(report::FILE).display()));
+    }
+    ui::note(format!("wrote {}", dir.display()));
+    Ok(())
+}
+
+/// Predicts, measures and writes everything into `dir`.
+fn judge(
+    bundle: &Bundle,
+    manifest: &Arc<DatasetManifest>,
+    which: EvaluateSplit,
+    settings: &Settings,
+    dir: &Path,
+    progress: &dyn Progress,
+) -> Outcome<Evaluation> {
+    let accelerator = settings.trainer.as_ref().map_or(Accelerator::Flex, |t| t.accelerator);
+    let predictor = Predictor::open(bundle, accelerator)?;
+    let (predictions, items) = predict(&predictor, manifest, &which.splits(), settings, progress)?;
+    let split_version = match which {
+        EvaluateSplit::All => manifest.version.clone(),
+        _ => manifest.split_version(which.splits()[0]),
+    };
+    let temperature = bundle.manifest().temperature;
+    let options = EvaluateOptions {
+        temperature,
+        seed: settings.seed,
+        dataset_version: Some(manifest.version.clone()),
+        test_split_version: Some(split_version),
+        item_hashes: Some(items.iter().map(|i| i.sha256.to_string()).collect()),
+        ..EvaluateOptions::default()
+    };
+    let evaluation = kidu_eval::evaluate(&predictions, &options)?;
+    predictions.save(&dir.join(Predictions::FILE), temperature)?;
+    files::create_dir_all(&dir.join("plots"))?;
+    plots::save_all(&predictions, &evaluation, &dir.join("plots"))?;
+    let facts = facts(bundle, manifest, which);
+    let options = report::ReportOptions { title: format!("{} on {}", bundle.manifest().model, manifest.version), facts, ..Default::default() };
+    report::save(&dir.join(report::FILE), &predictions, &evaluation, &options)?;
+    evaluation.save(&dir.join(Evaluation::FILE))?;
+    Ok(evaluation)
+}
+
+/// Logits of every image of some splits, with the bundle's classes.
+pub(super) fn predict(
+    predictor: &Predictor,
+    manifest: &Arc<DatasetManifest>,
+    splits: &[Split],
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Outcome<(Predictions, Vec<DatasetItem>)> {
+    let bundle = predictor.manifest();
+    let classes = map_classes(&manifest.classes, &bundle.classes)?;
+    let data = need(&settings.data, "data")?;
+    let (mut labels, mut logits, mut items) = (Vec::new(), Vec::new(), Vec::<DatasetItem>::new());
+    for split in splits {
+        let of_split: Vec<&DatasetItem> = manifest.items_of(*split).collect();
+        if of_split.is_empty() {
+            continue;
+        }
+        let mut options = LoaderOptions::evaluation(data, bundle.image.clone(), settings.seed);
+        options.limit = match settings.trainer.as_ref().and_then(|t| t.limit_test_batches) {
+            limit if *split == Split::Test => limit,
+            _ => None,
+        };
+        let loader = Loader::new(Arc::clone(manifest), *split, options)?;
+        progress.begin(&format!("evaluate {split}"), "images", Some(loader.num_images() as u64));
+        let mut epoch = loader.epoch(0, 0);
+        for batch in epoch.by_ref() {
+            let batch = batch?;
+            logits.extend(predictor.logits(&batch.images)?);
+            labels.extend(batch.labels.iter().map(|l| classes[*l]));
+            items.extend(batch.indices.iter().map(|i| of_split[*i].clone()));
+            progress.advance(batch.len as u64);
+        }
+        progress.end();
+        epoch.skipped().iter().for_each(|(path, why)| progress.note(&format!("skipped {}: {why}", path.display())));
+    }
+    if items.is_empty() {
+        return Err(Failure::Failed(anyhow::anyhow!("the dataset has no image in that split; choose another with --split")));
+    }
+    let paths = items.iter().map(|i| i.path.clone()).collect();
+    Ok((Predictions::new(bundle.classes.clone(), labels, logits, paths)?, items))
+}
+
+/// The dataset's classes as indices of the bundle's, by name.
+fn map_classes(data: &ClassNames, bundle: &ClassNames) -> Outcome<Vec<usize>> {
+    data.iter()
+        .map(|name| {
+            bundle.index_of(name).ok_or_else(|| {
+                Failure::Failed(anyhow::anyhow!(
+                    "the dataset has the class '{name}', the bundle knows only {}: judge it on data of its own classes",
+                    bundle.as_slice().join(", ")
+                ))
+            })
+        })
+        .collect()
+}
+
+fn facts(bundle: &Bundle, manifest: &DatasetManifest, which: EvaluateSplit) -> Vec<(String, String)> {
+    let b = bundle.manifest();
+    [
+        ("model", b.model.clone()),
+        ("model version", b.version().to_string()),
+        ("dataset version", manifest.version.clone()),
+        ("split", format!("{which:?}").to_lowercase()),
+        ("trained on dataset", b.dataset_version.clone()),
+        ("temperature", format!("{:.3}", b.temperature)),
+        ("commit", b.git_commit.clone().unwrap_or_else(|| "none".into())),
+        ("kidu", b.kidu_version.clone()),
+    ]
+    .map(|(name, value)| (name.to_string(), value))
+    .to_vec()
+}

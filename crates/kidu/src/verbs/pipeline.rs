@@ -1,0 +1,176 @@
+//! `kidu pipeline run|show|status`.
+
+mod executor;
+mod observer;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use kidu_core::{Sha256Hex, files};
+use kidu_models::WeightsSpec;
+use kidu_pipeline::{
+    External, Pipeline, RunRecord, RunRequest, Runner, RunStatus, build_pipeline,
+    build_pipeline::{DATASET, INITIAL_WEIGHTS},
+    render, run as runs,
+    runner::Force,
+    text,
+    tree_hash::hash_path,
+};
+
+use self::{executor::Subprocess, observer::Narrator};
+use crate::{
+    Outcome,
+    cli::{ConfigArgs, GraphFormat, PipelineCommand, PipelineRunArgs, PipelineShowArgs, PipelineStatusArgs},
+    failure::Failure,
+    git,
+    settings::{self, Configuration, need},
+    stop, ui,
+};
+
+pub(super) fn run(command: &PipelineCommand) -> Outcome {
+    match command {
+        PipelineCommand::Run(arguments) => {
+            let configuration = settings::load(&arguments.config, "pipeline")?;
+            let record = execute(&configuration, arguments)?;
+            if arguments.json {
+                ui::json(&record)?;
+            }
+            outcome_of(&record)
+        }
+        PipelineCommand::Show(arguments) => show(arguments),
+        PipelineCommand::Status(arguments) => status(arguments),
+    }
+}
+
+/// Runs the build pipeline with a configuration.
+pub(super) fn execute(configuration: &Configuration, arguments: &PipelineRunArgs) -> Outcome<RunRecord> {
+    let settings = &configuration.settings;
+    let pipeline = build_pipeline();
+    let parameters = parse_parameters(&pipeline, &arguments.parameters)?;
+    let dir = arguments.dir.clone().unwrap_or_else(|| settings.paths.log_dir.join("pipeline"));
+    let root = parameters.get("InputDatasetZip").and_then(|v| v.as_str()).map(PathBuf::from);
+    let root = root.or_else(|| settings.data.as_ref().and_then(|d| d.root.clone())).ok_or_else(|| {
+        Failure::usage("data.root is not set: give a folder, an archive or a CSV list, as in data.root=photos")
+    })?;
+    let registry = need(&settings.registry, "registry")?;
+    let resolved = save_resolved(configuration, &dir)?;
+    let config_arguments: Vec<String> = vec!["--config".into(), resolved.display().to_string()];
+    let console = ui::Console::new();
+    let dataset = hash_dataset(&root, &console)?;
+    let request = RunRequest {
+        parameters,
+        config: configuration.composed.to_json(),
+        config_arguments: pipeline.steps.iter().map(|s| (s.name.clone(), config_arguments.clone())).collect(),
+        externals: BTreeMap::from([
+            (DATASET.to_string(), External::new(dataset)),
+            (INITIAL_WEIGHTS.to_string(), initial_weights(configuration)?),
+        ]),
+        registry: std::path::absolute(&registry.dir)?,
+        code_version: env!("CARGO_PKG_VERSION").into(),
+        git_commit: std::env::current_dir().ok().and_then(|d| git::commit(&d)),
+        force: match arguments.force.as_slice() {
+            [] => Force::None,
+            [all] if all == "all" => Force::All,
+            steps => Force::Steps(steps.to_vec()),
+        },
+    };
+    let stop = stop::on_signals()?;
+    let executor = Subprocess::new(&request.registry, &registry.group)?;
+    let runner = Runner::new(&pipeline, &dir, &executor, &Narrator, &stop)?;
+    Ok(runner.run(&request)?)
+}
+
+/// The failure that a run's end stands for, if any.
+pub(super) fn outcome_of(record: &RunRecord) -> Outcome {
+    match record.status {
+        RunStatus::Succeeded => Ok(()),
+        RunStatus::Refused => Err(Failure::Refused(record.message.clone())),
+        RunStatus::Interrupted => {
+            Err(Failure::Interrupted("run the same command again: finished steps are taken from the cache".into()))
+        }
+        _ => Err(Failure::Failed(anyhow::anyhow!("{}", record.message))),
+    }
+}
+
+/// `NAME=VALUE`, the value as JSON if it is JSON.
+fn parse_parameters(pipeline: &Pipeline, given: &[String]) -> Outcome<BTreeMap<String, serde_json::Value>> {
+    given
+        .iter()
+        .map(|text| {
+            let (name, value) = text
+                .split_once('=')
+                .ok_or_else(|| Failure::usage(format!("--parameter {text}: write NAME=VALUE, as in Model=resnet18")))?;
+            let known = pipeline.parameters.iter().find(|p| p.name == name).ok_or_else(|| {
+                let names = pipeline.parameters.iter().map(|p| p.name.as_str());
+                let nearest = kidu_core::suggest::did_you_mean(kidu_core::suggest::nearest(name, names));
+                Failure::usage(format!("--parameter {text}: the pipeline has no parameter '{name}'{nearest}"))
+            })?;
+            let parsed = match known.kind {
+                kidu_pipeline::ParameterKind::String => None,
+                _ => serde_json::from_str(value).ok(),
+            };
+            Ok((name.to_string(), parsed.unwrap_or_else(|| value.into())))
+        })
+        .collect()
+}
+
+/// The resolved configuration beside the runs, under its own hash: what every step reads.
+fn save_resolved(configuration: &Configuration, dir: &Path) -> Outcome<PathBuf> {
+    let name = format!("{}.yaml", configuration.composed.hash().short());
+    let path = std::path::absolute(dir.join("configs").join(name))?;
+    files::write_atomic(&path, configuration.composed.to_yaml().as_bytes())?;
+    Ok(path)
+}
+
+/// Every file of the dataset counts, wherever the folder is.
+fn hash_dataset(root: &Path, progress: &dyn kidu_core::Progress) -> Outcome<Sha256Hex> {
+    progress.begin("hash the dataset", "dataset", None);
+    let hash = hash_path(root).map(|h| h.hash);
+    progress.end();
+    Ok(hash?)
+}
+
+fn initial_weights(configuration: &Configuration) -> Outcome<External> {
+    let model = need(&configuration.settings.model, "model")?;
+    Ok(match &model.weights {
+        WeightsSpec::None => External::none(),
+        WeightsSpec::File(path) => External::new(Sha256Hex::of_file(path)?),
+        spec @ WeightsSpec::Hub(_) => External::new(Sha256Hex::of_bytes(spec.to_string().as_bytes())),
+    })
+}
+
+fn show(arguments: &PipelineShowArgs) -> Outcome {
+    let pipeline = build_pipeline();
+    match arguments.format {
+        _ if arguments.json => return ui::json(&pipeline),
+        GraphFormat::Json => return ui::json(&pipeline),
+        GraphFormat::Text => ui::line(render::tree(&pipeline)?.trim_end()),
+        GraphFormat::Dot => ui::line(render::dot(&pipeline).trim_end()),
+        GraphFormat::Mermaid => ui::line(render::mermaid(&pipeline).trim_end()),
+    }
+    Ok(())
+}
+
+fn status(arguments: &PipelineStatusArgs) -> Outcome {
+    let dir = match &arguments.dir {
+        Some(dir) => dir.clone(),
+        None => settings::load(&ConfigArgs::default(), "pipeline")?.settings.paths.log_dir.join("pipeline"),
+    };
+    let dir = dir.join("runs");
+    if let Some(id) = &arguments.run {
+        let record = runs::load(&dir, id)?;
+        if arguments.json {
+            return ui::json(&record);
+        }
+        ui::line(text::run_show(&record).trim_end());
+        return Ok(());
+    }
+    let records = runs::list(&dir)?;
+    if arguments.json {
+        return ui::json(&records);
+    }
+    ui::line(text::run_list(&records).trim_end());
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! `kidu train`: a dataset and a configuration become a bundle.
+
+mod bundle;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use kidu_core::{DatasetManifest, ModelRecord, Progress, Split, files, model};
+use kidu_models::{Network, weights};
+use kidu_train::{FitOutcome, FitRequest, Fitted, fit, loader_source::LoaderSource};
+use serde_json::{Value, json};
+
+use super::dataset;
+use crate::{
+    Outcome,
+    cli::{ConfigArgs, TrainArgs},
+    failure::Failure,
+    run_dir,
+    settings::{self, Configuration, need},
+    stop,
+    ui::{self, Console, human_duration},
+};
+
+/// Everything between the configuration and the loop.
+struct Job<'a> {
+    configuration: &'a Configuration,
+    dir: PathBuf,
+    manifest: Arc<DatasetManifest>,
+    record: &'static ModelRecord,
+    image: kidu_core::ImageSpec,
+    console: &'a Console,
+}
+
+pub(super) fn run(arguments: &TrainArgs) -> Outcome {
+    let (configuration, out, resume) = match &arguments.resume {
+        Some(run) => resume_configuration(arguments, run)?,
+        None => {
+            let configuration = settings::load(&arguments.config, "train")?;
+            let resume = configuration.settings.ckpt_path.clone();
+            (configuration, arguments.out.clone(), resume)
+        }
+    };
+    let settings = &configuration.settings;
+    let data = need(&settings.data, "data")?;
+    let known = arguments.manifest.clone().or_else(|| resumed_manifest(arguments.resume.as_deref()));
+    if known.is_none() && data.root.is_none() {
+        return Err(Failure::usage("data.root is not set: give a folder, an archive or a CSV list, as in data.root=photos"));
+    }
+    let dir = run_dir::create(&configuration, out.as_deref())?;
+    let console = Console::new().with_log(&dir.join("kidu.log"));
+    let outcome = in_dir(&configuration, &dir, known.as_deref(), resume, &console);
+    match &outcome {
+        Ok(summary) if arguments.json => ui::json(summary)?,
+        Ok(summary) => print(summary),
+        Err(failure) => console.log_failure(failure),
+    }
+    // Whatever happened, people look for the folder.
+    ui::note(format!("run folder: {}", dir.display()));
+    outcome.map(|_| ())
+}
+
+/// The configuration of an earlier run, its folder and its last checkpoint.
+fn resume_configuration(arguments: &TrainArgs, run: &Path) -> Outcome<(Configuration, Option<PathBuf>, Option<PathBuf>)> {
+    let config = run.join("config.yaml");
+    let checkpoint = run.join("checkpoints/last.ckpt");
+    if !config.is_file() {
+        return Err(Failure::usage(format!("--resume {}: no run folder, it has no config.yaml", run.display())));
+    }
+    let arguments = ConfigArgs { config: Some(config), ..arguments.config.clone() };
+    let configuration = settings::load(&arguments, "train")?;
+    if !checkpoint.is_file() {
+        ui::note(format!("{} has no checkpoint yet: the run starts anew", run.display()));
+    }
+    let resume = checkpoint.is_file().then_some(checkpoint);
+    Ok((configuration, Some(run.to_path_buf()), resume))
+}
+
+fn resumed_manifest(run: Option<&Path>) -> Option<PathBuf> {
+    run.map(|r| r.join("data").join(DatasetManifest::FILE)).filter(|p| p.is_file())
+}
+
+fn in_dir(
+    configuration: &Configuration,
+    dir: &Path,
+    manifest: Option<&Path>,
+    resume: Option<PathBuf>,
+    console: &Console,
+) -> Outcome<Value> {
+    let settings = &configuration.settings;
+    let data = need(&settings.data, "data")?;
+    let manifest = dataset::open(manifest, data, settings.seed, &dir.join("data"), console)?;
+    let model = need(&settings.model, "model")?;
+    let record = model::find(&model.name)?;
+    let image = data.image_spec(&record.image, record.crop_pct);
+    let job = Job { configuration, dir: dir.to_path_buf(), manifest, record, image, console };
+    let (network, source) = job.network()?;
+    let fitted = job.fit(network, resume)?;
+    bundle::finish(&job, &fitted, &source)
+}
+
+impl Job<'_> {
+    /// The network with its initial weights, and where they came from.
+    fn network(&self) -> Outcome<(Network, String)> {
+        let settings = &self.configuration.settings;
+        let model = need(&settings.model, "model")?;
+        let device = need(&settings.trainer, "trainer")?.accelerator.device()?;
+        let mut architecture = self.record.architecture.clone();
+        if let Some(pad) = model.pad_type {
+            architecture = architecture.with_pad_type(pad).map_err(|e| Failure::usage(format!("model.pad_type: {e}")))?;
+        }
+        let network = Network::new(&architecture, self.manifest.classes.len(), settings.seed, &device);
+        let (network, report) = weights::load(network, self.record, &model.weights)?;
+        if let Some(head) = &report.head_reinitialised {
+            self.console.note(head);
+        }
+        let from = if report.source == "none" { "random weights" } else { &report.source };
+        self.console.note(&format!("{} from {from}", self.record.name));
+        Ok((network, report.source))
+    }
+
+    fn fit(&self, network: Network, resume: Option<PathBuf>) -> Outcome<Fitted> {
+        let settings = &self.configuration.settings;
+        let trainer = need(&settings.trainer, "trainer")?.clone();
+        let data = need(&settings.data, "data")?;
+        let source = |split| {
+            LoaderSource::new(&self.manifest, split, data, &trainer, &self.image, settings.seed).map_err(train_failure)
+        };
+        let has_val = self.manifest.items_of(Split::Val).next().is_some();
+        let val = if has_val { Some(Box::new(source(Split::Val)?) as Box<dyn kidu_train::BatchSource>) } else { None };
+        let request = FitRequest {
+            network,
+            model: need(&settings.model, "model")?.clone(),
+            callbacks: need(&settings.callbacks, "callbacks")?.clone(),
+            logger: need(&settings.logger, "logger")?.clone(),
+            seed: settings.seed,
+            train: Box::new(source(Split::Train)?),
+            val,
+            class_counts: self.manifest.counts(Split::Train),
+            run_dir: self.dir.clone(),
+            cache_dir: Some(kidu_models::hub::cache_dir().join("features")),
+            config_hash: self.training_hash(),
+            resume,
+            stop: stop::on_signals()?,
+            progress: self.console,
+            trackers: Vec::new(),
+            trainer,
+        };
+        match fit(request).map_err(train_failure)? {
+            FitOutcome::Finished(fitted) => {
+                let took = human_duration(Duration::from_secs_f64(fitted.elapsed));
+                self.console.note(&format!("trained {} epochs in {took}: {}", fitted.epochs, fitted.stopped));
+                Ok(*fitted)
+            }
+            FitOutcome::Interrupted { checkpoint: Some(checkpoint), epoch, step } => Err(Failure::Interrupted(format!(
+                "at epoch {epoch}, step {step}; saved {}. Go on with: kidu train --resume {}",
+                checkpoint.display(),
+                self.dir.display()
+            ))),
+            FitOutcome::Interrupted { checkpoint: None, .. } => Err(Failure::Interrupted("nothing was kept".into())),
+        }
+    }
+
+    /// Hash of what decides the result of training; paths, names and displays do not.
+    fn training_hash(&self) -> String {
+        let composed = &self.configuration.composed;
+        let mut hasher = kidu_core::ContentHasher::new("kidu training").field("dataset", &self.manifest.version);
+        for section in ["seed", "model", "trainer", "callbacks", "data.batch_size", "data.augmentation"] {
+            if let Some(node) = composed.get(section) {
+                hasher = hasher.field(section, node.to_json().to_string());
+            }
+        }
+        hasher.field("image", serde_json::to_string(&self.image).unwrap_or_default()).finish().to_string()
+    }
+}
+
+/// A wrong setting is a usage error.
+fn train_failure(error: kidu_train::TrainError) -> Failure {
+    use kidu_models::ModelError::{Device, Setting};
+    use kidu_train::TrainError;
+    match error {
+        TrainError::Settings(_) | TrainError::Model(Setting(_) | Device(_)) => Failure::Usage(error.into()),
+        other => Failure::Failed(other.into()),
+    }
+}
+
+fn print(summary: &Value) {
+    let metrics = summary["metrics"].as_object().into_iter().flatten();
+    let shown: Vec<String> = metrics
+        .filter(|(name, _)| ["val/acc", "val/loss", "test/acc"].contains(&name.as_str()))
+        .map(|(name, value)| format!("{name} {:.4}", value.as_f64().unwrap_or(f64::NAN)))
+        .collect();
+    ui::line(shown.join("  "));
+    for what in ["bundle", "curves"] {
+        if let Some(path) = summary[what].as_str() {
+            ui::line(format!("{what}: {path}"));
+        }
+    }
+}
+
+/// Writes `summary.json`.
+fn save_summary(job: &Job<'_>, fitted: &Fitted, bundle: Option<&Path>, metrics: &Value) -> Outcome<Value> {
+    let curves = job.dir.join("curves.svg");
+    let summary = json!({
+        "run": job.dir,
+        "bundle": bundle,
+        "curves": curves.is_file().then_some(curves),
+        "model": job.record.name,
+        "dataset_version": job.manifest.version,
+        "epochs": fitted.epochs,
+        "best_epoch": fitted.best_epoch,
+        "seconds": fitted.elapsed,
+        "stopped": fitted.stopped.to_string(),
+        "metrics": metrics,
+    });
+    files::write_json(&job.dir.join("summary.json"), &summary)?;
+    Ok(summary)
+}
