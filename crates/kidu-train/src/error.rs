@@ -40,9 +40,11 @@ pub enum TrainError {
         kept: Option<PathBuf>,
     },
     /// The loss is infinite or not a number.
-    #[error("the {what} loss is {value} at epoch {epoch}, step {step}: training has diverged. Lower \
+    #[error(
+        "the {what} loss is {value} at epoch {epoch}, step {step}: training has diverged. Lower \
              model.learning_rate, set trainer.gradient_clip_val=1.0, or check the data and the initial weights. {}",
-             keep(kept))]
+        keep(kept)
+    )]
     NonFinite {
         /// `training` or `validation`.
         what: &'static str,

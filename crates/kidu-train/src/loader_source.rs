@@ -150,10 +150,7 @@ fn summary(settings: &kidu_image::AugmentSettings) -> Augmentation {
     let settings = settings.canonical();
     let crop = settings.random_resized_crop.is_some().then(|| "random_resized_crop".to_string());
     let randaugment = settings.randaugment.is_some().then(|| "randaugment".to_string());
-    Augmentation {
-        horizontal_flip: settings.horizontal_flip,
-        others: crop.into_iter().chain(randaugment).collect(),
-    }
+    Augmentation { horizontal_flip: settings.horizontal_flip, others: crop.into_iter().chain(randaugment).collect() }
 }
 
 /// Everything that decides the plain images of a split and which of them are skipped. The version stands for the code
@@ -161,6 +158,7 @@ fn summary(settings: &kidu_image::AugmentSettings) -> Augmentation {
 fn identity(manifest: &DatasetManifest, split: Split, data: &DataSettings, spec: &ImageSpec) -> Option<Sha256Hex> {
     let rows: Vec<String> = manifest.items_of(split).map(|i| format!("{}\t{}", i.label, i.sha256)).collect();
     let hasher = ContentHasher::new("kidu plain images 1").field("version", env!("CARGO_PKG_VERSION"));
-    let hasher = hasher.json("spec", spec).ok()?.json("limits", &(data.max_pixels, data.max_bytes, data.on_bad_image)).ok()?;
+    let hasher =
+        hasher.json("spec", spec).ok()?.json("limits", &(data.max_pixels, data.max_bytes, data.on_bad_image)).ok()?;
     Some(hasher.field("items", rows.join("\n")).finish())
 }

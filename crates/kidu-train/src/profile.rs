@@ -52,7 +52,13 @@ mod tests {
     fn sums_and_sorts() {
         let mut profile = Profile::default();
         profile.time("short", || ());
-        assert_eq!(profile.time("long", || { std::thread::sleep(Duration::from_millis(5)); 3 }), 3);
+        assert_eq!(
+            profile.time("long", || {
+                std::thread::sleep(Duration::from_millis(5));
+                3
+            }),
+            3
+        );
         let table = profile.table();
         assert!(table.find("long").unwrap() < table.find("short").unwrap(), "{table}");
     }

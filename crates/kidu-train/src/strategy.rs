@@ -181,12 +181,8 @@ mod tests {
 
     #[test]
     fn patience_counts_measurements_without_enough_improvement() {
-        let settings = EarlyStoppingSettings {
-            monitor: "val/acc".into(),
-            mode: Mode::Max,
-            patience: 2,
-            min_delta: 0.05,
-        };
+        let settings =
+            EarlyStoppingSettings { monitor: "val/acc".into(), mode: Mode::Max, patience: 2, min_delta: 0.05 };
         let mut state = EarlyStopping::default();
         let stops: Vec<bool> = [0.5, 0.6, 0.64, 0.7, 0.7, 0.74]
             .into_iter()

@@ -101,7 +101,8 @@ fn optimizer_step(
     if setup.request.stop.load(Ordering::Relaxed) {
         return Ok(EpochEnd::Interrupted);
     }
-    if run.is_time_up(setup) {
+    // A whole epoch is worth its validation; the loop looks at the time again after it.
+    if run.is_time_up(setup) && run.state.batch < phase.train_batches(setup) {
         return Ok(EpochEnd::TimeUp);
     }
     if setup.trainer.checkpoint_every_n_steps.is_some_and(|n| run.state.step.is_multiple_of(n)) {
@@ -137,7 +138,9 @@ fn validate(setup: &Setup<'_>, phase: &Phase, run: &mut Run) -> Result<Option<Sc
     run.report_skipped(setup);
     let Some(score) = score? else { return Ok(None) };
     if score.images == 0 {
-        return Err(TrainError::NoData("every validation image was skipped; check the files that were left out".into()));
+        return Err(TrainError::NoData(
+            "every validation image was skipped; check the files that were left out".into(),
+        ));
     }
     if !score.loss().is_finite() {
         let kept = setup.dir.as_ref().and_then(|d| d.existing(CheckpointDir::LAST));
@@ -173,13 +176,7 @@ fn score(
 }
 
 /// Adds the row, decides what to keep, writes checkpoints, then tells everyone.
-fn conclude(
-    setup: &Setup<'_>,
-    run: &mut Run,
-    trackers: &mut Trackers,
-    score: Option<Score>,
-    speed: f64,
-) -> Result<()> {
+fn conclude(setup: &Setup<'_>, run: &mut Run, trackers: &mut Trackers, score: Option<Score>, speed: f64) -> Result<()> {
     let callbacks = &setup.request.callbacks;
     let state = &mut run.state;
     if state.images == 0 {

@@ -149,7 +149,11 @@ impl Phase {
     }
 }
 
-fn from_images<'a>(setup: &'a Setup<'a>, source: &'a dyn BatchSource, batches: crate::source::Batches<'a>) -> Inputs<'a> {
+fn from_images<'a>(
+    setup: &'a Setup<'a>,
+    source: &'a dyn BatchSource,
+    batches: crate::source::Batches<'a>,
+) -> Inputs<'a> {
     let shape = source.image_shape();
     Box::new(batches.map(move |batch| {
         let batch = batch?;
@@ -190,9 +194,8 @@ impl Job<'_> {
         progress.begin(what, "images", Some(source.images() as u64));
         let (network, probe, cut) = (self.network, self.probe, self.cut);
         let reporters = (progress, request.stop.as_ref());
-        let computed = run
-            .profile
-            .time("features", || FeatureCache::compute(network, probe, cut, source, views, key, reporters));
+        let computed =
+            run.profile.time("features", || FeatureCache::compute(network, probe, cut, source, views, key, reporters));
         progress.end();
         let Some(cache) = computed? else { return Ok(None) };
         if let Some(path) = path {

@@ -1,11 +1,6 @@
 //! What changes from step to step, and how it is saved and restored.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::Path,
-    time::Instant,
-};
+use std::{collections::BTreeSet, fs, path::Path, time::Instant};
 
 use burn::module::Module;
 use kidu_core::files;
@@ -166,9 +161,7 @@ impl Run {
             .map_err(|e| refuse(format!("is of another network: {e}")))?;
         self.optimizer.restore(&checkpoint.optimizer, &setup.device);
         self.ema = match (&request.callbacks.ema, &checkpoint.ema) {
-            (Some(e), Some(saved)) => {
-                Some(Ema::restore(&self.network, e.decay, checkpoint.state.ema_updates, saved)?)
-            }
+            (Some(e), Some(saved)) => Some(Ema::restore(&self.network, e.decay, checkpoint.state.ema_updates, saved)?),
             (Some(e), None) => {
                 progress.note("the checkpoint has no averaged weights: averaging starts from its weights");
                 Some(Ema::new(&self.network, e.decay))

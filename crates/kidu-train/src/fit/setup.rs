@@ -122,7 +122,9 @@ pub(super) fn without_single(images: usize, batch_size: usize, batches: usize) -
 
 fn check_data(request: &FitRequest<'_>) -> Result<()> {
     let empty = |what: &str| {
-        Err(TrainError::NoData(format!("the {what} split has no images; check data.root and data.train_val_test_split")))
+        Err(TrainError::NoData(format!(
+            "the {what} split has no images; check data.root and data.train_val_test_split"
+        )))
     };
     if request.train.images() == 0 || request.train.batches() == 0 {
         return empty("training");

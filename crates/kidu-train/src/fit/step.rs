@@ -65,9 +65,8 @@ pub(super) fn forward_backward(setup: &Setup<'_>, phase: &Phase, run: &mut Run, 
 fn dropout_mask(shape: [usize; 4], rate: f64, (seed, keys): (u64, [u64; 2]), device: &Device) -> Tensor<4> {
     let mut rng = rng::stream(seed, "dropout", &keys);
     let scale = (1.0 / (1.0 - rate)) as f32;
-    let values: Vec<f32> = (0..shape.iter().product::<usize>())
-        .map(|_| if unit(rng.next_u64()) < rate { 0.0 } else { scale })
-        .collect();
+    let values: Vec<f32> =
+        (0..shape.iter().product::<usize>()).map(|_| if unit(rng.next_u64()) < rate { 0.0 } else { scale }).collect();
     Tensor::from_inner(Tensor::from_data(TensorData::new(values, shape), device))
 }
 

@@ -7,10 +7,10 @@ mod trainer;
 mod values;
 
 pub use callbacks::{CallbackSettings, CheckpointSettings, EarlyStoppingSettings, EmaSettings, LoggerSettings};
+pub use kidu_data::BatchLimit;
 pub use model::ModelSettings;
 pub use optimizer::{OptimizerName, OptimizerSettings, SchedulerName, SchedulerSettings};
 pub use trainer::{ProfilerName, TrainerSettings};
-pub use kidu_data::BatchLimit;
 pub use values::{ClassWeights, MaxTime};
 
 /// A setting outside its range: the full key (`model.learning_rate`) and what it must be.
@@ -75,12 +75,7 @@ mod tests {
         let keys: Vec<String> = model.validate().into_iter().map(|p| p.0).collect();
         assert_eq!(
             keys,
-            [
-                "model.drop_rate",
-                "model.learning_rate",
-                "model.optimizer.betas",
-                "model.scheduler.warmup_epochs"
-            ]
+            ["model.drop_rate", "model.learning_rate", "model.optimizer.betas", "model.scheduler.warmup_epochs"]
         );
         let trainer = TrainerSettings { min_epochs: 5, max_epochs: 2, ..Default::default() };
         assert_eq!(trainer.validate()[0].0, "trainer.min_epochs");

@@ -81,11 +81,9 @@ impl TrainerSettings {
         p.check(self.accumulate_grad_batches > 0, "trainer.accumulate_grad_batches", "must be >= 1");
         let clip = self.gradient_clip_val.is_none_or(|v| v > 0.0 && v.is_finite());
         p.check(clip, "trainer.gradient_clip_val", "must be > 0, or null for no clipping");
-        for (name, limit) in [
-            ("train", self.limit_train_batches),
-            ("val", self.limit_val_batches),
-            ("test", self.limit_test_batches),
-        ] {
+        for (name, limit) in
+            [("train", self.limit_train_batches), ("val", self.limit_val_batches), ("test", self.limit_test_batches)]
+        {
             if let Some(Err(message)) = limit.map(|l| l.validate()) {
                 p.check(false, &format!("trainer.limit_{name}_batches"), message);
             }

@@ -110,12 +110,8 @@ fn draw(svg: &mut String, panel: &Panel) {
 
 /// The line and, while there are few points, a dot for each.
 fn lines(svg: &mut String, curve: &Curve, x_axis: &Axis, y_axis: &Axis) {
-    let points: Vec<(f64, f64)> = curve
-        .points
-        .iter()
-        .filter(|p| p.1.is_finite())
-        .map(|(x, y)| (x_axis.at(*x), y_axis.at(*y)))
-        .collect();
+    let points: Vec<(f64, f64)> =
+        curve.points.iter().filter(|p| p.1.is_finite()).map(|(x, y)| (x_axis.at(*x), y_axis.at(*y))).collect();
     let text: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     let color = curve.color;
     let _ = writeln!(

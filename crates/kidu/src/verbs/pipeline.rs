@@ -127,7 +127,7 @@ fn save_resolved(configuration: &Configuration, dir: &Path) -> Outcome<PathBuf> 
 /// Every file of the dataset counts, wherever the folder is.
 fn hash_dataset(root: &Path, progress: &dyn kidu_core::Progress) -> Outcome<Sha256Hex> {
     progress.begin("hash the dataset", "dataset", None);
-    let hash = hash_path(root).map(|h| h.hash);
+    let hash = hash_path(root).map(|h| h.sha256);
     progress.end();
     Ok(hash?)
 }

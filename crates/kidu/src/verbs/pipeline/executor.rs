@@ -17,7 +17,7 @@ use kidu_pipeline::{
     External, Registry, ResolvedStep, Step, StepContext, StepExecutor, StepOutcome,
     build_pipeline::INCUMBENT,
     registry::Receipt,
-    runner::BoxError,
+    executor::BoxError,
 };
 
 use crate::{Outcome, ui};
