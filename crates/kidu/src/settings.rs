@@ -85,7 +85,8 @@ impl GateSettings {
 pub(crate) struct RegistrySettings {
     pub(crate) dir: PathBuf,
     pub(crate) group: String,
-    pub(crate) approval_status: kidu_pipeline::Status,
+    #[allow(dead_code, reason = "checked here; the pipeline takes it as its parameter ModelApprovalStatus")]
+    approval_status: kidu_pipeline::Status,
 }
 
 /// A composed configuration and what it means.

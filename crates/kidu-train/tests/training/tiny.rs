@@ -20,11 +20,11 @@ use kidu_train::{
 };
 use rand::Rng;
 
-pub const SIZE: usize = 16;
-pub const CLASSES: usize = 3;
+pub(crate) const SIZE: usize = 16;
+pub(crate) const CLASSES: usize = 3;
 
 /// Two stages, 2 stages of one block each.
-pub fn network(seed: u64) -> Network {
+pub(crate) fn network(seed: u64) -> Network {
     let block = |kind, input, mid, output, stride| BlockSpec {
         kind,
         kernel: 3,
@@ -49,18 +49,18 @@ pub fn network(seed: u64) -> Network {
 }
 
 /// Images whose class is the direction of a stripe pattern, with noise and a random shift in training.
-pub struct Stripes {
-    pub count: usize,
-    pub batch_size: usize,
-    pub train: bool,
-    pub augmentation: Augmentation,
+pub(crate) struct Stripes {
+    pub(crate) count: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) train: bool,
+    pub(crate) augmentation: Augmentation,
     /// After so many batches the source fails: the power is cut.
-    pub fails_after: Option<usize>,
-    pub served: AtomicUsize,
+    pub(crate) fails_after: Option<usize>,
+    pub(crate) served: AtomicUsize,
 }
 
 impl Stripes {
-    pub fn new(count: usize, batch_size: usize, train: bool) -> Self {
+    pub(crate) fn new(count: usize, batch_size: usize, train: bool) -> Self {
         let augmentation = Augmentation { horizontal_flip: if train { 0.5 } else { 0.0 }, others: Vec::new() };
         Self { count, batch_size, train, augmentation, fails_after: None, served: AtomicUsize::new(0) }
     }
@@ -137,15 +137,15 @@ impl BatchSource for Stripes {
 
 /// Notes what it is told and sets the stop flag when the work has advanced so many times.
 #[derive(Default)]
-pub struct Watcher {
-    pub stop: Arc<AtomicBool>,
-    pub stop_after: Option<usize>,
-    advanced: AtomicUsize,
-    notes: Mutex<Vec<String>>,
+pub(crate) struct Watcher {
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) stop_after: Option<usize>,
+    pub(crate) advanced: AtomicUsize,
+    pub(crate) notes: Mutex<Vec<String>>,
 }
 
 impl Watcher {
-    pub fn notes(&self) -> String {
+    pub(crate) fn notes(&self) -> String {
         self.notes.lock().unwrap().join("\n")
     }
 }
@@ -167,7 +167,7 @@ impl Progress for Watcher {
     }
 }
 
-pub fn request<'a>(run_dir: &Path, progress: Option<&'a Watcher>) -> FitRequest<'a> {
+pub(crate) fn request<'a>(run_dir: &Path, progress: Option<&'a Watcher>) -> FitRequest<'a> {
     FitRequest {
         network: network(1),
         model: ModelSettings { learning_rate: 0.01, ..Default::default() },
@@ -188,7 +188,7 @@ pub fn request<'a>(run_dir: &Path, progress: Option<&'a Watcher>) -> FitRequest<
     }
 }
 
-pub fn finished(outcome: Result<FitOutcome>) -> Fitted {
+pub(crate) fn finished(outcome: Result<FitOutcome>) -> Fitted {
     match outcome.unwrap() {
         FitOutcome::Finished(fitted) => *fitted,
         FitOutcome::Interrupted { epoch, step, .. } => panic!("interrupted in epoch {epoch} at step {step}"),

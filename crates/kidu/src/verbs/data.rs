@@ -55,7 +55,7 @@ fn split(arguments: &SplitArgs) -> Outcome {
         ui::line(dataset::table(&prepared.report.summary).trim_end());
         ui::line(format!("dataset version {}", prepared.manifest.version));
     }
-    ui::note(format!("wrote {}", dir.display()));
+    ui::place("wrote", &dir);
     Ok(())
 }
 

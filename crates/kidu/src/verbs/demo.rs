@@ -98,5 +98,5 @@ fn finish(dir: &Path, run: &str, version: &ModelVersion, started: Instant) {
         ui::line(format!("  {what:<8} {}", path.display()));
     }
     ui::line(format!("Next: kidu predict --bundle {} IMAGE", bundle.display()));
-    ui::note(format!("wrote {}", dir.display()));
+    ui::place("wrote", dir);
 }

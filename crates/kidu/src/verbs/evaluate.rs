@@ -33,9 +33,9 @@ pub(super) fn run(arguments: &EvaluateArgs) -> Outcome {
         ui::json(&evaluation)?;
     } else {
         ui::line(kidu_eval::text::summary(&evaluation).trim_end());
-        ui::note(format!("report: {}", dir.join(report::FILE).display()));
+        ui::place("report:", &dir.join(report::FILE));
     }
-    ui::note(format!("wrote {}", dir.display()));
+    ui::place("wrote", &dir);
     Ok(())
 }
 

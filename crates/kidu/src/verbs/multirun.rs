@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
     } else {
         ui::line(table(&results).trim_end());
     }
-    ui::note(format!("wrote {}", dir.display()));
+    ui::place("wrote", &dir);
     let failed = results.iter().filter(|r| r["exit_code"] != 0).count();
     match failed {
         0 => Ok(()),

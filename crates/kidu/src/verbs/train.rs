@@ -10,7 +10,7 @@ use std::{
 
 use kidu_core::{DatasetManifest, ModelRecord, Progress, Split, files, model};
 use kidu_models::{Network, weights};
-use kidu_train::{FitOutcome, FitRequest, Fitted, fit, loader_source::LoaderSource};
+use kidu_train::{Checkpoint, FitOutcome, FitRequest, Fitted, LoaderSource, StopReason, fit};
 use serde_json::{Value, json};
 
 use super::dataset;
@@ -51,6 +51,9 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
     }
     let dir = run_dir::create(&configuration, out.as_deref())?;
     let console = Console::new().with_log(&dir.join("kidu.log"));
+    if settings.extras.as_ref().is_some_and(|e| e.print_config) {
+        console.note(configuration.composed.to_yaml().trim_end());
+    }
     let outcome = in_dir(&configuration, &dir, known.as_deref(), resume, &console);
     match &outcome {
         Ok(summary) if arguments.json => ui::json(summary)?,
@@ -58,7 +61,7 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
         Err(failure) => console.log_failure(failure),
     }
     // Whatever happened, people look for the folder.
-    ui::note(format!("run folder: {}", dir.display()));
+    ui::place("run folder:", &dir);
     outcome.map(|_| ())
 }
 
@@ -97,7 +100,7 @@ fn in_dir(
     let image = data.image_spec(&record.image, record.crop_pct);
     let job = Job { configuration, dir: dir.to_path_buf(), manifest, record, image, console };
     let (network, source) = job.network()?;
-    let fitted = job.fit(network, resume)?;
+    let fitted = if settings.train.unwrap_or(true) { job.fit(network, resume)? } else { job.untrained(resume)? };
     bundle::finish(&job, &fitted, &source)
 }
 
@@ -119,6 +122,26 @@ impl Job<'_> {
         let from = if report.source == "none" { "random weights" } else { &report.source };
         self.console.note(&format!("{} from {from}", self.record.name));
         Ok((network, report.source))
+    }
+
+    /// The weights of a checkpoint as they are, for `train=false`: judged and bundled without training.
+    fn untrained(&self, checkpoint: Option<PathBuf>) -> Outcome<Fitted> {
+        let path = checkpoint.ok_or_else(|| {
+            Failure::usage("train=false judges a checkpoint without training: name it with ckpt_path=FILE.ckpt")
+        })?;
+        let best = Checkpoint::load(&path).map_err(train_failure)?.weights().clone();
+        self.console.note(&format!("train=false: the weights of {} as they are", path.display()));
+        Ok(Fitted {
+            best_checkpoint: Some(path),
+            last_checkpoint: None,
+            best,
+            best_epoch: None,
+            history: Vec::new(),
+            epochs: 0,
+            steps: 0,
+            stopped: StopReason::MaxEpochs,
+            elapsed: 0.0,
+        })
     }
 
     fn fit(&self, network: Network, resume: Option<PathBuf>) -> Outcome<Fitted> {

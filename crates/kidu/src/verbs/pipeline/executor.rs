@@ -49,7 +49,7 @@ impl Subprocess {
                 command.env_remove(&name);
             }
         }
-        command.envs(step.environment.iter().map(|(n, v)| (n, v))).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.env(ui::STEP, "1").envs(step.environment.iter().map(|(n, v)| (n, v))).stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(if std::io::stderr().is_terminal() { Stdio::inherit() } else { Stdio::piped() });
         command
     }
