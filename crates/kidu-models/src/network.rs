@@ -121,6 +121,7 @@ impl Network {
     /// # Errors
     /// [`ModelError::Setting`] when the network has fewer stages.
     pub fn freeze(mut self, freeze: Freeze, freeze_bn: bool) -> Result<Self> {
+        let freeze = freeze.resolve(self.num_stages);
         if let Freeze::Stages(n) = freeze
             && n > self.num_stages
         {
@@ -130,7 +131,7 @@ impl Network {
             )));
         }
         let frozen = |at: Location| match (freeze, at) {
-            (Freeze::None, _) | (_, Location::Classifier) => false,
+            (Freeze::None | Freeze::AllBut(_), _) | (_, Location::Classifier) => false,
             (Freeze::Backbone, _) | (Freeze::Stages(_), Location::Stem) => true,
             (Freeze::Stages(n), Location::Stage(i)) => i < n,
             (Freeze::Stages(_), Location::Head) => false,

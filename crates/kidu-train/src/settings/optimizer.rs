@@ -62,8 +62,9 @@ impl OptimizerSettings {
         p.check(self.betas.iter().all(|b| unit.contains(b)), "model.optimizer.betas", "must both be in [0, 1)");
         p.check(self.eps.is_none_or(|e| e > 0.0 && e < 1.0), "model.optimizer.eps", "must be in (0, 1)");
         p.check(unit.contains(&self.alpha), "model.optimizer.alpha", "must be in [0, 1)");
-        let nesterov = !self.nesterov || (self.name == OptimizerName::Sgd && self.momentum > 0.0);
-        p.check(nesterov, "model.optimizer.nesterov", "needs model.optimizer.name=sgd and a momentum > 0");
+        // Other optimizers ignore it, as they ignore momentum: an override of the name alone must work.
+        let nesterov = !self.nesterov || self.name != OptimizerName::Sgd || self.momentum > 0.0;
+        p.check(nesterov, "model.optimizer.nesterov", "needs a momentum > 0");
     }
 }
 

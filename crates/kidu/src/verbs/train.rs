@@ -153,9 +153,11 @@ impl Job<'_> {
         };
         let has_val = self.manifest.items_of(Split::Val).next().is_some();
         let val = if has_val { Some(Box::new(source(Split::Val)?) as Box<dyn kidu_train::BatchSource>) } else { None };
+        let mut model = need(&settings.model, "model")?.clone();
+        model.freeze = model.freeze.resolve(self.record.architecture.num_stages());
         let request = FitRequest {
             network,
-            model: need(&settings.model, "model")?.clone(),
+            model,
             callbacks: need(&settings.callbacks, "callbacks")?.clone(),
             logger: need(&settings.logger, "logger")?.clone(),
             seed: settings.seed,

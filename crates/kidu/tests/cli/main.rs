@@ -1,6 +1,18 @@
-//! The `kidu` command as people and machines call it.
+//! The `kidu` command as people and machines call it: whole processes, small images, few steps.
 
-#[test]
-fn version() {
-    assert!(!env!("CARGO_BIN_EXE_kidu").is_empty());
-}
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+mod bad_config;
+mod bad_data;
+#[cfg(unix)]
+mod bad_disk;
+mod command;
+mod fixture;
+mod peer;
+mod pipeline;
+mod predict;
+mod registry;
+#[cfg(unix)]
+mod resume;
+mod tools;

@@ -1,0 +1,135 @@
+//! The build pipeline: what reruns, what is refused, what survives.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    command::{Ended, run},
+    fixture::{scratch, short, words},
+};
+
+const STEPS: [&str; 5] = ["preprocess", "train", "evaluate", "gate", "register"];
+
+/// `kidu pipeline run` on the scenes with a gate that lets anything through, and further arguments.
+fn arguments(more: &[&str]) -> Vec<String> {
+    let mut arguments = vec!["pipeline".to_string(), "run".into(), "--json".into(), "gate.min_accuracy=0.0".into()];
+    arguments.extend(short());
+    arguments.extend(more.iter().map(ToString::to_string));
+    arguments
+}
+
+fn build(dir: &Path, more: &[&str]) -> Ended {
+    run(dir, &words(&arguments(more)))
+}
+
+/// The state of each step, in order.
+#[track_caller]
+fn states(record: &Value) -> [String; 5] {
+    let steps = record["steps"].as_array().unwrap();
+    assert_eq!(steps.iter().map(|s| s["name"].as_str().unwrap()).collect::<Vec<_>>(), STEPS);
+    std::array::from_fn(|i| steps[i]["status"].as_str().unwrap().to_string())
+}
+
+#[test]
+fn only_what_changed_runs_again_and_the_gate_can_refuse() {
+    let dir = scratch();
+    let first = build(dir.path(), &[]).ok().json();
+    assert_eq!(states(&first), ["succeeded"; 5]);
+    assert_eq!(first["status"], "succeeded");
+
+    assert_eq!(states(&build(dir.path(), &[]).ok().json()), ["cached"; 5]);
+
+    fs::write(dir.path().join("README.md"), "# Photographs\n").unwrap();
+    assert_eq!(states(&build(dir.path(), &[]).ok().json()), ["cached"; 5], "a README reruns nothing");
+
+    let flipped = build(dir.path(), &["data.augmentation.horizontal_flip=0.25"]).ok();
+    let expected = ["cached", "succeeded", "succeeded", "succeeded", "succeeded"];
+    assert_eq!(states(&flipped.json()), expected, "one augmentation value reruns training and what follows");
+    assert!(flipped.err.contains("data.augmentation.horizontal_flip changed from 0.5 to 0.25"), "{flipped:#?}");
+
+    let refused = build(dir.path(), &["gate.min_accuracy=1.0"]).code(3);
+    assert_eq!(states(&refused.json()), ["cached", "cached", "cached", "refused", "skipped"]);
+    assert!(refused.err.lines().last().unwrap().starts_with("refused: min_accuracy:"), "{refused:#?}");
+
+    let versions = run(dir.path(), &["model", "list", "--json"]).ok().json();
+    let statuses: Vec<_> = versions.as_array().unwrap().iter().map(|v| v["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["PendingManualApproval"; 2], "a refused model is not registered");
+    status_tells_the_same(&dir, &first);
+}
+
+fn status_tells_the_same(dir: &TempDir, first: &Value) {
+    let runs = run(dir.path(), &["pipeline", "status", "--json"]).ok().json();
+    let runs = runs.as_array().unwrap();
+    assert_eq!(runs.len(), 5);
+    assert_eq!(runs.iter().filter(|r| r["status"] == "refused").count(), 1);
+    let id = first["id"].as_str().unwrap();
+    assert_eq!(run(dir.path(), &["pipeline", "status", id, "--json"]).ok().json(), *first);
+    let text = run(dir.path(), &["pipeline", "status"]).ok().out;
+    assert!(text.contains(id) && text.contains("refused") && text.contains("min_accuracy"), "{text}");
+    run(dir.path(), &["pipeline", "status", "nothing"]).fails(2, &["nothing"]);
+}
+
+#[test]
+fn the_graph_is_shown_in_every_format() {
+    let dir = scratch();
+    for format in ["text", "dot", "mermaid", "json"] {
+        let shown = run(dir.path(), &["pipeline", "show", "--format", format]).ok().out;
+        assert!(STEPS.iter().all(|step| shown.contains(step)), "{format}: {shown}");
+    }
+}
+
+#[test]
+fn an_unknown_parameter_or_step_is_a_usage_error() {
+    let dir = scratch();
+    build(dir.path(), &["--parameter", "Modell=resnet18"]).fails(2, &["'Modell'", "did you mean 'Model'"]);
+    build(dir.path(), &["--force", "trian"]).fails(2, &["trian", "train"]);
+    run(dir.path(), &["pipeline", "run"]).fails(2, &["data.root is not set"]);
+}
+
+#[test]
+fn a_step_that_fails_is_named_and_nothing_is_registered() {
+    let dir = scratch();
+    fs::create_dir_all(dir.path().join("photos/sea")).unwrap();
+    fs::write(dir.path().join("photos/sea/notes.jpg"), "buy milk\n").unwrap();
+    let ended = run(dir.path(), &["pipeline", "run", "data.root=photos"]).fails(1, &["'preprocess'", "one class"]);
+    assert!(!dir.path().join("registry/kidu/versions/1").exists(), "{ended:#?}");
+}
+
+#[cfg(unix)]
+mod killed {
+    use std::{os::unix::process::CommandExt, path::PathBuf, process::Command};
+
+    use super::*;
+    use crate::command::{Running, kidu};
+
+    /// The checkpoint of a training step under way.
+    fn checkpoint_in(cache: &Path) -> Option<PathBuf> {
+        let folders = fs::read_dir(cache).ok()?.flatten().map(|e| e.path());
+        folders.map(|f| f.join("out/checkpoints/last.ckpt")).find(|p| p.is_file())
+    }
+
+    #[test]
+    fn in_the_middle_of_training_the_same_command_finishes() {
+        let dir = scratch();
+        let more = ["trainer.max_epochs=3", "trainer.checkpoint_every_n_steps=1"];
+        let mut command = kidu(dir.path(), &words(&arguments(&more)));
+        // The steps are processes of the same group: all end at once, as when the machine goes down.
+        command.process_group(0);
+        let mut running = Running::start(command, &dir.path().join("err.txt"));
+        let cache = dir.path().join("runs/pipeline/cache");
+        running.until("a checkpoint", |_| checkpoint_in(&cache).is_some());
+        let group = format!("-{}", running.id());
+        assert!(Command::new("kill").args(["-KILL", "--", &group]).status().unwrap().success());
+        running.wait();
+        let runs = run(dir.path(), &["pipeline", "status", "--json"]).ok().json();
+        assert_eq!(runs[0]["status"], "interrupted", "{runs}");
+
+        let ended = build(dir.path(), &more).ok();
+        assert_eq!(states(&ended.json()), ["cached", "succeeded", "succeeded", "succeeded", "succeeded"]);
+        assert!(ended.err.contains("goes on from where it stopped"), "{ended:#?}");
+        assert!(ended.err.contains("resumed from"), "{ended:#?}");
+        assert_eq!(states(&build(dir.path(), &more).ok().json()), ["cached"; 5]);
+    }
+}
