@@ -1,5 +1,7 @@
 //! The networks against timm's numbers.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use burn::tensor::{Device, Tensor, TensorData};
 use kidu_core::{PadType, model};
 use kidu_models::{Accelerator, Array, Network, StateDict, parameters, weights};

@@ -1,5 +1,7 @@
 //! Networks, weights and freezing, without data from outside.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use burn::{
     module::Module,
     tensor::{Device, Tensor, TensorData},

@@ -88,7 +88,9 @@ pub(crate) struct DemoArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
     /// Index, check and split a dataset; writes manifest.json with the SHA-256 of each image.
-    #[command(after_help = "Example:\n  kidu data split --out dataset data.root=photos.zip data.train_val_test_split=[0.8,0.1,0.1]")]
+    #[command(
+        after_help = "Example:\n  kidu data split --out dataset data.root=photos.zip data.train_val_test_split=[0.8,0.1,0.1]"
+    )]
     Split(SplitArgs),
     /// Draw scenes of six kinds, for demos and tests.
     #[command(after_help = "Example:\n  kidu data synth --out scenes --train-per-class 100")]

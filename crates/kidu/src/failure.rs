@@ -11,6 +11,8 @@ pub(crate) enum Failure {
     Usage(anyhow::Error),
     /// A gate refused.
     Refused(String),
+    /// Printed already, because something had to be said after it.
+    Reported(Box<Failure>),
     /// A signal ended the work; what is needed to go on was saved, and the text says how.
     Interrupted(String),
 }
@@ -27,6 +29,7 @@ impl Failure {
             Self::Failed(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
             Self::Refused(_) => ExitCode::from(3),
+            Self::Reported(failure) => failure.exit_code(),
             // What a shell reports for a process that SIGINT ended.
             Self::Interrupted(_) => ExitCode::from(130),
         }
@@ -39,6 +42,7 @@ impl fmt::Display for Failure {
             Self::Failed(e) | Self::Usage(e) => write!(f, "error: {e:#}"),
             Self::Refused(rule) => write!(f, "refused: {rule}"),
             Self::Interrupted(how) => write!(f, "interrupted: {how}"),
+            Self::Reported(failure) => failure.fmt(f),
         }
     }
 }
@@ -59,13 +63,7 @@ macro_rules! failed {
     };
 }
 
-failed!(
-    kidu_core::Error,
-    kidu_eval::Error,
-    kidu_data::synth::SynthError,
-    serde_json::Error,
-    std::io::Error
-);
+failed!(kidu_core::Error, kidu_eval::Error, kidu_data::synth::SynthError, serde_json::Error, std::io::Error);
 
 impl From<kidu_config::ConfigError> for Failure {
     fn from(error: kidu_config::ConfigError) -> Self {

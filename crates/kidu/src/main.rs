@@ -28,7 +28,9 @@ fn main() -> ExitCode {
     match verbs::run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            ui::error(&failure);
+            if !matches!(failure, Failure::Reported(_)) {
+                ui::error(&failure);
+            }
             failure.exit_code()
         }
     }

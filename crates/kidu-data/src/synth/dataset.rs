@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{SceneKind, SynthError, draw_scene};
 
 /// The file in the root of a generated folder that says how it was made.
-pub const MARKER: &str = "kidu-synth.json";
+pub const MARKER: &str = ".kidu-synth.json";
 
 /// JPEG quality of the pictures, 1 to 100.
 const QUALITY: u8 = 92;

@@ -99,14 +99,14 @@ impl Phase {
         let epoch = setup.source_epoch(epoch);
         let Some(cache) = &self.train else { return from_images(setup, source, source.epoch(epoch, skip)) };
         let order = cache.epoch(setup.request.seed, epoch, source.augmentation().horizontal_flip);
-        self.from_cache(setup, cache, order, source.batch_size(), skip)
+        self.cached_inputs(setup, cache, order, source.batch_size(), skip)
     }
 
     /// The validation inputs, in order.
     pub(super) fn val_inputs<'a>(&'a self, setup: &'a Setup<'a>, source: &'a dyn BatchSource) -> Inputs<'a> {
         let Some(cache) = &self.val else { return from_images(setup, source, source.epoch(0, 0)) };
         let order = (0..cache.rows()).map(|row| (row, 0)).collect();
-        self.from_cache(setup, cache, order, source.batch_size(), 0)
+        self.cached_inputs(setup, cache, order, source.batch_size(), 0)
     }
 
     /// What stands at the end of the frozen part.
@@ -131,7 +131,7 @@ impl Phase {
         })
     }
 
-    fn from_cache<'a>(
+    fn cached_inputs<'a>(
         &self,
         setup: &'a Setup<'a>,
         cache: &'a FeatureCache,

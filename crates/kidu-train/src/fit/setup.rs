@@ -73,7 +73,7 @@ impl<'a> Setup<'a> {
     pub(super) fn freeze_at(&self, epoch: usize) -> Freeze {
         match self.request.model.unfreeze_epoch {
             Some(from) if epoch >= from => Freeze::None,
-            _ => self.request.model.freeze,
+            _ => self.request.model.freeze.resolve(self.request.network.num_stages()),
         }
     }
 

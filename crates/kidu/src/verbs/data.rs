@@ -29,7 +29,9 @@ fn split(arguments: &SplitArgs) -> Outcome {
     let data = need(&settings.data, "data")?;
     if data.root.is_none() {
         data.validate()?;
-        return Err(Failure::usage("data.root is not set: give a folder, an archive or a CSV list, as in data.root=photos"));
+        return Err(Failure::usage(
+            "data.root is not set: give a folder, an archive or a CSV list, as in data.root=photos",
+        ));
     }
     let dir = run_dir::create(&configuration, arguments.out.as_deref())?;
     let console = Console::new().with_log(&dir.join("kidu.log"));

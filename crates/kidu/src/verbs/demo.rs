@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Scenes of each kind: enough that a small network learns them within two minutes on two cores.
-const SCENES: SynthOptions = SynthOptions { train_per_class: 150, test_per_class: 40, size: 96, seed: 7 };
+const SCENES: SynthOptions = SynthOptions { train_per_class: 120, test_per_class: 40, size: 96, seed: 7 };
 
 pub(super) fn run(arguments: &DemoArgs) -> Outcome {
     let started = Instant::now();
@@ -66,7 +66,8 @@ fn configuration(arguments: &DemoArgs, scenes: &Path) -> ConfigArgs {
 fn approve(registry: &Registry) -> Outcome<ModelVersion> {
     let versions = registry.list()?;
     let newest = versions.iter().max_by_key(|v| v.version);
-    let newest = newest.ok_or_else(|| anyhow::anyhow!("the registry {} is empty after a run", registry.dir().display()))?;
+    let newest =
+        newest.ok_or_else(|| anyhow::anyhow!("the registry {} is empty after a run", registry.dir().display()))?;
     if newest.status == Status::Approved {
         return Ok(newest.clone());
     }

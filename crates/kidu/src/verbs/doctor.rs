@@ -22,7 +22,8 @@ struct Check {
 }
 
 pub(super) fn run(arguments: &DoctorArgs) -> Outcome {
-    let checks = [vec![version(), processor()], backends(), vec![configuration(), writable(), weights(), commit()]].concat();
+    let checks =
+        [vec![version(), processor()], backends(), vec![configuration(), writable(), weights(), commit()]].concat();
     let broken = checks.iter().filter(|c| !c.ok).count();
     if arguments.json {
         ui::json(&checks)?;

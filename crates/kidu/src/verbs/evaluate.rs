@@ -69,7 +69,11 @@ fn judge(
     files::create_dir_all(&dir.join("plots"))?;
     plots::save_all(&predictions, &evaluation, &dir.join("plots"))?;
     let facts = facts(bundle, manifest, which);
-    let options = report::ReportOptions { title: format!("{} on {}", bundle.manifest().model, manifest.version), facts, ..Default::default() };
+    let options = report::ReportOptions {
+        title: format!("{} on {}", bundle.manifest().model, manifest.version),
+        facts,
+        ..Default::default()
+    };
     report::save(&dir.join(report::FILE), &predictions, &evaluation, &options)?;
     evaluation.save(&dir.join(Evaluation::FILE))?;
     Ok(evaluation)
@@ -111,7 +115,9 @@ pub(super) fn predict(
         epoch.skipped().iter().for_each(|(path, why)| progress.note(&format!("skipped {}: {why}", path.display())));
     }
     if items.is_empty() {
-        return Err(Failure::Failed(anyhow::anyhow!("the dataset has no image in that split; choose another with --split")));
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "the dataset has no image in that split; choose another with --split"
+        )));
     }
     let paths = items.iter().map(|i| i.path.clone()).collect();
     Ok((Predictions::new(bundle.classes.clone(), labels, logits, paths)?, items))

@@ -64,10 +64,7 @@ fn decided(version: &ModelVersion, arguments: &DecideArgs) -> Outcome {
 
 fn register(arguments: &RegisterArgs) -> Outcome {
     let status = serde_json::from_value(serde_json::Value::String(arguments.status.clone())).map_err(|_| {
-        Failure::usage(format!(
-            "--status: '{}' is not PendingManualApproval, Approved or Rejected",
-            arguments.status
-        ))
+        Failure::usage(format!("--status: '{}' is not PendingManualApproval, Approved or Rejected", arguments.status))
     })?;
     let lineage = match &arguments.lineage {
         Some(file) => files::read_json(file, "lineage")?,

@@ -16,7 +16,9 @@ use crate::{
 
 pub(super) fn run(arguments: &TrainArgs) -> Outcome {
     if arguments.resume.is_some() {
-        return Err(Failure::usage("--multirun and --resume do not go together: resume a run of the sweep by its folder"));
+        return Err(Failure::usage(
+            "--multirun and --resume do not go together: resume a run of the sweep by its folder",
+        ));
     }
     let runs = expand_sweep(&arguments.config.overrides)?;
     // Every combination is checked before the first one runs.

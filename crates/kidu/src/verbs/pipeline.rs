@@ -11,7 +11,7 @@ use std::{
 use kidu_core::{Sha256Hex, files};
 use kidu_models::WeightsSpec;
 use kidu_pipeline::{
-    External, Pipeline, RunRecord, RunRequest, Runner, RunStatus, build_pipeline,
+    External, Pipeline, RunRecord, RunRequest, RunStatus, Runner, build_pipeline,
     build_pipeline::{DATASET, INITIAL_WEIGHTS},
     render, run as runs,
     runner::Force,

@@ -47,7 +47,9 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
     let data = need(&settings.data, "data")?;
     let known = arguments.manifest.clone().or_else(|| resumed_manifest(arguments.resume.as_deref()));
     if known.is_none() && data.root.is_none() {
-        return Err(Failure::usage("data.root is not set: give a folder, an archive or a CSV list, as in data.root=photos"));
+        return Err(Failure::usage(
+            "data.root is not set: give a folder, an archive or a CSV list, as in data.root=photos",
+        ));
     }
     let dir = run_dir::create(&configuration, out.as_deref())?;
     let console = Console::new().with_log(&dir.join("kidu.log"));
@@ -58,15 +60,21 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
     match &outcome {
         Ok(summary) if arguments.json => ui::json(summary)?,
         Ok(summary) => print(summary),
-        Err(failure) => console.log_failure(failure),
+        Err(failure) => {
+            console.log_failure(failure);
+            ui::error(failure);
+        }
     }
-    // Whatever happened, people look for the folder.
+    // Whatever happened, people look for the folder: it is the last line.
     ui::place("run folder:", &dir);
-    outcome.map(|_| ())
+    outcome.map(|_| ()).map_err(|failure| Failure::Reported(Box::new(failure)))
 }
 
 /// The configuration of an earlier run, its folder and its last checkpoint.
-fn resume_configuration(arguments: &TrainArgs, run: &Path) -> Outcome<(Configuration, Option<PathBuf>, Option<PathBuf>)> {
+fn resume_configuration(
+    arguments: &TrainArgs,
+    run: &Path,
+) -> Outcome<(Configuration, Option<PathBuf>, Option<PathBuf>)> {
     let config = run.join("config.yaml");
     let checkpoint = run.join("checkpoints/last.ckpt");
     if !config.is_file() {
@@ -112,7 +120,8 @@ impl Job<'_> {
         let device = need(&settings.trainer, "trainer")?.accelerator.device()?;
         let mut architecture = self.record.architecture.clone();
         if let Some(pad) = model.pad_type {
-            architecture = architecture.with_pad_type(pad).map_err(|e| Failure::usage(format!("model.pad_type: {e}")))?;
+            architecture =
+                architecture.with_pad_type(pad).map_err(|e| Failure::usage(format!("model.pad_type: {e}")))?;
         }
         let network = Network::new(&architecture, self.manifest.classes.len(), settings.seed, &device);
         let (network, report) = weights::load(network, self.record, &model.weights)?;
@@ -179,11 +188,13 @@ impl Job<'_> {
                 self.console.note(&format!("trained {} epochs in {took}: {}", fitted.epochs, fitted.stopped));
                 Ok(*fitted)
             }
-            FitOutcome::Interrupted { checkpoint: Some(checkpoint), epoch, step } => Err(Failure::Interrupted(format!(
-                "at epoch {epoch}, step {step}; saved {}. Go on with: kidu train --resume {}",
-                checkpoint.display(),
-                self.dir.display()
-            ))),
+            FitOutcome::Interrupted { checkpoint: Some(checkpoint), epoch, step } => {
+                Err(Failure::Interrupted(format!(
+                    "at epoch {epoch}, step {step}; saved {}. Go on with: kidu train --resume {}",
+                    checkpoint.display(),
+                    self.dir.display()
+                )))
+            }
             FitOutcome::Interrupted { checkpoint: None, .. } => Err(Failure::Interrupted("nothing was kept".into())),
         }
     }

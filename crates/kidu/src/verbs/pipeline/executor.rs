@@ -14,10 +14,8 @@ use std::{
 
 use kidu_core::{Sha256Hex, files};
 use kidu_pipeline::{
-    External, Registry, ResolvedStep, Step, StepContext, StepExecutor, StepOutcome,
-    build_pipeline::INCUMBENT,
-    registry::Receipt,
-    executor::BoxError,
+    External, Registry, ResolvedStep, Step, StepContext, StepExecutor, StepOutcome, build_pipeline::INCUMBENT,
+    executor::BoxError, registry::Receipt,
 };
 
 use crate::{Outcome, ui};
@@ -49,7 +47,11 @@ impl Subprocess {
                 command.env_remove(&name);
             }
         }
-        command.env(ui::STEP, "1").envs(step.environment.iter().map(|(n, v)| (n, v))).stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+            .env(ui::STEP, "1")
+            .envs(step.environment.iter().map(|(n, v)| (n, v)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
         command.stderr(if std::io::stderr().is_terminal() { Stdio::inherit() } else { Stdio::piped() });
         command
     }
@@ -69,7 +71,9 @@ impl StepExecutor for Subprocess {
         let _ = output.map(thread::JoinHandle::join);
         Ok(match status.code() {
             Some(0) => StepOutcome::Done,
-            Some(3) => StepOutcome::Refused { rule: refusal(&step.folder).or(last).unwrap_or("the gate said no".into()) },
+            Some(3) => {
+                StepOutcome::Refused { rule: refusal(&step.folder).or(last).unwrap_or("the gate said no".into()) }
+            }
             Some(130) => StepOutcome::Interrupted,
             _ if context.stop.load(Ordering::Relaxed) => StepOutcome::Interrupted,
             _ => {
@@ -80,12 +84,7 @@ impl StepExecutor for Subprocess {
         })
     }
 
-    fn external(
-        &self,
-        _: &Step,
-        name: &str,
-        inputs: &BTreeMap<String, PathBuf>,
-    ) -> Result<Option<External>, BoxError> {
+    fn external(&self, _: &Step, name: &str, inputs: &BTreeMap<String, PathBuf>) -> Result<Option<External>, BoxError> {
         match (name, inputs.get("model")) {
             (INCUMBENT, Some(model)) => Ok(Some(External::new(self.registry.incumbent_fingerprint(model)?))),
             (INCUMBENT, None) => Ok(Some(External::new(Sha256Hex::of_bytes(b"no model")))),

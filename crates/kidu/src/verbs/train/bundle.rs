@@ -9,11 +9,7 @@ use kidu_train::Fitted;
 use serde_json::{Value, json};
 
 use super::{Job, save_summary};
-use crate::{
-    Outcome, git,
-    settings::need,
-    verbs::evaluate,
-};
+use crate::{Outcome, git, settings::need, verbs::evaluate};
 use kidu_core::Progress;
 
 /// Bins of the calibration error.
