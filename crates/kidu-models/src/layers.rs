@@ -48,7 +48,7 @@ impl ConvShape {
 /// A 2-D convolution without bias.
 #[derive(Module, Debug)]
 pub struct Conv2d {
-    /// [out, in / groups, kernel, kernel].
+    /// `[out, in / groups, kernel, kernel]`.
     pub weight: Param<Tensor<4>>,
     #[module(skip)]
     shape: ConvShape,
@@ -146,9 +146,9 @@ impl BatchNorm2d {
 /// A fully connected layer, weight [out, in] as PyTorch keeps it.
 #[derive(Module, Debug)]
 pub struct Linear {
-    /// [out, in].
+    /// `[out, in]`.
     pub weight: Param<Tensor<2>>,
-    /// [out].
+    /// `[out]`.
     pub bias: Param<Tensor<1>>,
 }
 

@@ -95,7 +95,7 @@ fn defaults_are_the_agreed_ones() {
         ("gate.min_accuracy", "0.6"),
         ("registry.dir", r#""/r/registry""#),
         ("paths.log_dir", r#""/r/runs""#),
-        ("extras.print_config", "true"),
+        ("extras.print_config", "false"),
     ] {
         assert_eq!(json(&composed, key), expected, "{key}");
     }

@@ -79,10 +79,10 @@ fn bad_files_stop_the_run_or_are_left_out_by_name() {
     let watcher = Watcher::default();
     assert_eq!(finished(fit(with_files(&manifest, dir.path(), Some(&watcher), OnBadImage::Skip))).epochs, 2);
     assert_eq!(watcher.notes().matches("left out: ").count(), 1, "{}", watcher.notes());
-    // The same with cached features, which have no row for it.
+    // The same with cached features, which have no row for it: 29 in batches of 7, the last one alone left out.
     let mut r = with_files(&manifest, dir.path(), Some(&watcher), OnBadImage::Skip);
     r.model.freeze = kidu_models::Freeze::Backbone;
-    assert_eq!(finished(fit(r)).steps, 10);
+    assert_eq!(finished(fit(r)).steps, 8);
 }
 
 #[test]
