@@ -56,7 +56,7 @@ impl Predictor {
             return Ok(Vec::new());
         }
         let shape = [count, 3, spec.height as usize, spec.width as usize];
-        let logits = self.network.forward(Tensor::from_data(TensorData::new(images.to_vec(), shape), &self.device));
+        let logits = self.network.predict(Tensor::from_data(TensorData::new(images.to_vec(), shape), &self.device));
         let classes = self.manifest.classes.len();
         Ok(to_host(logits.reshape([count * classes])).chunks(classes).map(<[f32]>::to_vec).collect())
     }

@@ -41,7 +41,7 @@ pub fn predict_logits(
         let images = batch.labels.len();
         found.labels.extend(&batch.labels);
         found.indices.extend(&batch.indices);
-        let logits = host(network.forward(image_tensor(batch, source.image_shape(), &device)));
+        let logits = host(network.predict(image_tensor(batch, source.image_shape(), &device)));
         found.logits.extend(logits.chunks(network.num_classes()).map(<[f32]>::to_vec));
         progress.advance(images as u64);
     }
@@ -75,7 +75,7 @@ impl Score {
 
 /// Logits of what stands at a cut, on the host.
 pub(crate) fn logits_from(network: &Network, x: Tensor<4>, from: Cut) -> Vec<f32> {
-    host(network.classify(network.forward_between(x, from, Cut::Features)))
+    host(network.classify(network.predict_between(x, from, Cut::Features)))
 }
 
 /// The device of a network's parameters, without autodiff.

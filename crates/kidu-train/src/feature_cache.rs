@@ -133,9 +133,9 @@ impl FeatureCache {
             header.indices.extend(&batch.indices);
             header.labels.extend(&batch.labels);
             let x = image_tensor(batch, source.image_shape(), &device);
-            let mut of_views = vec![host(network.forward_between(x.clone(), Cut::Image, cut))];
+            let mut of_views = vec![host(network.predict_between(x.clone(), Cut::Image, cut))];
             if views > 1 {
-                of_views.push(host(network.forward_between(x.flip([3]), Cut::Image, cut)));
+                of_views.push(host(network.predict_between(x.flip([3]), Cut::Image, cut)));
             }
             for image in 0..images {
                 of_views.iter().for_each(|view| values.extend_from_slice(&view[image * one..(image + 1) * one]));

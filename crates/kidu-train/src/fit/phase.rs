@@ -112,7 +112,7 @@ impl Phase {
     /// What stands at the end of the frozen part.
     pub(super) fn at_cut(&self, input: Tensor<4>, at: Cut) -> Tensor<4> {
         match &self.frozen {
-            Some(network) if at < self.cut => network.forward_between(input, at, self.cut),
+            Some(network) if at < self.cut => network.predict_between(input, at, self.cut),
             _ => input,
         }
     }

@@ -73,9 +73,9 @@ impl Optimizer {
         let rule: Box<dyn UpdateRule> = match settings.name {
             OptimizerName::Adam => Box::new(adam::Adam { betas: settings.betas, eps, decoupled: false }),
             OptimizerName::AdamW => Box::new(adam::Adam { betas: settings.betas, eps, decoupled: true }),
-            OptimizerName::Sgd => Box::new(sgd::Sgd { momentum: settings.momentum, nesterov: settings.nesterov }),
+            OptimizerName::Sgd => Box::new(sgd::Sgd { momentum: settings.momentum(), nesterov: settings.nesterov }),
             OptimizerName::RmsProp => {
-                Box::new(rmsprop::RmsProp { alpha: settings.alpha, eps, momentum: settings.momentum })
+                Box::new(rmsprop::RmsProp { alpha: settings.alpha, eps, momentum: settings.momentum() })
             }
         };
         Self { rule, weight_decay: settings.weight_decay, backbone_lr_factor, states: BTreeMap::new() }

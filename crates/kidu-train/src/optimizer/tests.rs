@@ -19,7 +19,7 @@ fn rule(settings: OptimizerSettings, weight_decay: f64) -> Vec<f32> {
 
 #[test]
 fn four_steps_are_pytorchs() {
-    let base = OptimizerSettings { momentum: 0.0, ..Default::default() };
+    let base = OptimizerSettings { momentum: Some(0.0), ..Default::default() };
     let with = |name| OptimizerSettings { name, ..base.clone() };
     let cases = [
         (with(OptimizerName::Adam), 0.0, [0.141_398_97, -0.628_825_9, 2.105_425_6, -0.288_683_62]),
@@ -31,18 +31,18 @@ fn four_steps_are_pytorchs() {
         ),
         (with(OptimizerName::Sgd), 0.1, [0.282_288, -0.663_581, 2.019_207, -4.755_185]),
         (
-            OptimizerSettings { momentum: 0.9, ..with(OptimizerName::Sgd) },
+            OptimizerSettings { momentum: Some(0.9), ..with(OptimizerName::Sgd) },
             0.0,
             [0.128_729_98, -0.443_320_07, 2.183_644, -8.994],
         ),
         (
-            OptimizerSettings { momentum: 0.9, nesterov: true, ..with(OptimizerName::Sgd) },
+            OptimizerSettings { momentum: Some(0.9), nesterov: true, ..with(OptimizerName::Sgd) },
             0.1,
             [-0.082_857_646, -0.096_339_48, 2.023_126_4, -12.744_474],
         ),
         (with(OptimizerName::RmsProp), 0.0, [-2.356_038, 2.290_04, 2.703_270_4, -3.329_644]),
         (
-            OptimizerSettings { momentum: 0.5, alpha: 0.9, ..with(OptimizerName::RmsProp) },
+            OptimizerSettings { momentum: Some(0.5), alpha: 0.9, ..with(OptimizerName::RmsProp) },
             0.1,
             [-0.907_400_1, 0.623_859_76, 1.875_885_8, -1.618_295_4],
         ),

@@ -28,7 +28,7 @@ pub struct OptimizerSettings {
     /// Weight decay, at least 0. One-dimensional parameters (norms and biases) have none.
     pub weight_decay: f64,
     /// Momentum of sgd and rmsprop, in [0, 1). PyTorch's own default is 0.
-    pub momentum: f64,
+    pub momentum: Option<f64>,
     /// Decay of the first and second moment of adam and adamw, each in [0, 1).
     pub betas: [f64; 2],
     /// Added to the denominator of adam, adamw and rmsprop; null stands for PyTorch's 1e-8.
@@ -44,7 +44,7 @@ impl Default for OptimizerSettings {
         Self {
             name: OptimizerName::AdamW,
             weight_decay: 0.01,
-            momentum: 0.9,
+            momentum: None,
             betas: [0.9, 0.999],
             eps: None,
             alpha: 0.99,
@@ -54,16 +54,21 @@ impl Default for OptimizerSettings {
 }
 
 impl OptimizerSettings {
+    /// The momentum as given, or the optimizer's own: 0.9 for sgd, 0 (PyTorch's default) for rmsprop.
+    pub fn momentum(&self) -> f64 {
+        self.momentum.unwrap_or(if self.name == OptimizerName::Sgd { 0.9 } else { 0.0 })
+    }
+
     pub(super) fn validate(&self, p: &mut Problems) {
         let unit = 0.0..1.0;
         let decay = self.weight_decay;
         p.check(decay >= 0.0 && decay.is_finite(), "model.optimizer.weight_decay", "must be >= 0");
-        p.check(unit.contains(&self.momentum), "model.optimizer.momentum", "must be in [0, 1)");
+        p.check(self.momentum.is_none_or(|m| unit.contains(&m)), "model.optimizer.momentum", "must be in [0, 1)");
         p.check(self.betas.iter().all(|b| unit.contains(b)), "model.optimizer.betas", "must both be in [0, 1)");
         p.check(self.eps.is_none_or(|e| e > 0.0 && e < 1.0), "model.optimizer.eps", "must be in (0, 1)");
         p.check(unit.contains(&self.alpha), "model.optimizer.alpha", "must be in [0, 1)");
         // Other optimizers ignore it, as they ignore momentum: an override of the name alone must work.
-        let nesterov = !self.nesterov || self.name != OptimizerName::Sgd || self.momentum > 0.0;
+        let nesterov = !self.nesterov || self.name != OptimizerName::Sgd || self.momentum() > 0.0;
         p.check(nesterov, "model.optimizer.nesterov", "needs a momentum > 0");
     }
 }

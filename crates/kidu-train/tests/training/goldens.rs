@@ -49,7 +49,8 @@ fn five_steps_are_pytorchs() {
     let Some(shared) = kidu_testing::shared("five_steps_are_pytorchs") else { return };
     let golden: Value =
         serde_json::from_slice(&std::fs::read(shared.join("goldens/models/models.json")).unwrap()).unwrap();
-    let with = |name, momentum| OptimizerSettings { name, momentum, weight_decay: 0.0, ..Default::default() };
+    let with =
+        |name, momentum| OptimizerSettings { name, momentum: Some(momentum), weight_decay: 0.0, ..Default::default() };
     let optimizers = [
         ("adam", with(OptimizerName::Adam, 0.0), 1e-4),
         ("sgd", with(OptimizerName::Sgd, 0.0), 1e-3),
