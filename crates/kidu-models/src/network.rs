@@ -122,7 +122,7 @@ impl Network {
         let parts: Vec<Tensor<4>> = starts
             .into_par_iter()
             .map(|start| {
-                let slice = x.clone().slice([start..(start + PREDICT_SLICE).min(images)]);
+                let slice = x.clone().narrow(0, start, PREDICT_SLICE.min(images - start));
                 self.forward_between(slice, from, to)
             })
             .collect();
