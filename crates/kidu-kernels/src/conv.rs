@@ -1,0 +1,394 @@
+//! Dense convolutions on channels-last data: `[images, height, width, channels]`.
+//!
+//! A 1x1 convolution is a matrix product as it stands. Others gather the input of a few hundred output pixels
+//! (`[pixels, kernel * kernel * channels]`) into memory that stays in the cache, and are a product then. Work is cut by
+//! shape, never by the number of threads, and each sum has one fixed order: results do not depend on the threads.
+
+use rayon::prelude::*;
+
+use crate::{
+    buffer::{SLACK, with_scratch},
+    matmul::{Finish, MatMul, Right, Start},
+    pack::Packed,
+    simd::Level,
+};
+
+/// Pixels that a weight gradient sums up before the sums go back to memory.
+const REDUCE_ROWS: usize = 256;
+
+/// Above this size there is one copy of a weight gradient, made in slices; below it there is one for each group of
+/// images.
+const LARGE_WEIGHT: usize = 256 * 1024;
+
+/// Groups of images, and slices, that a weight gradient is made in.
+const PARTS: usize = 8;
+
+/// The shape of a convolution of a batch, square kernel, without dilation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Images in the batch.
+    pub images: usize,
+    /// Rows of an input image.
+    pub height: usize,
+    /// Columns of an input image.
+    pub width: usize,
+    /// Channels in.
+    pub input: usize,
+    /// Channels out; equal to `input` for a depthwise convolution.
+    pub output: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Stride on both axes.
+    pub stride: usize,
+    /// Padding above and below.
+    pub vertical: (usize, usize),
+    /// Padding left and right.
+    pub horizontal: (usize, usize),
+}
+
+impl ConvShape {
+    /// Rows of an output image.
+    pub fn out_height(&self) -> usize {
+        (self.height + self.vertical.0 + self.vertical.1 - self.kernel) / self.stride + 1
+    }
+
+    /// Columns of an output image.
+    pub fn out_width(&self) -> usize {
+        (self.width + self.horizontal.0 + self.horizontal.1 - self.kernel) / self.stride + 1
+    }
+
+    /// Output pixels of the whole batch.
+    pub fn out_pixels(&self) -> usize {
+        self.images * self.out_height() * self.out_width()
+    }
+
+    /// Values of the input.
+    pub fn input_len(&self) -> usize {
+        self.images * self.height * self.width * self.input
+    }
+
+    /// Values of the output.
+    pub fn output_len(&self) -> usize {
+        self.out_pixels() * self.output
+    }
+
+    /// Values that one output value is summed from.
+    pub fn depth(&self) -> usize {
+        self.kernel * self.kernel * self.input
+    }
+
+    /// Whether it is a plain product of pixels and weights.
+    pub fn is_pointwise(&self) -> bool {
+        self.kernel == 1 && self.stride == 1 && self.vertical == (0, 0) && self.horizontal == (0, 0)
+    }
+
+    /// Multiplications of a forward pass.
+    pub fn products(&self) -> usize {
+        self.output_len() * self.depth()
+    }
+
+    /// The convolution that takes the output's gradient to the input's, for stride 1.
+    fn transposed(&self) -> Self {
+        let flip = |(before, after): (usize, usize)| (self.kernel - 1 - before, self.kernel - 1 - after);
+        Self {
+            images: self.images,
+            height: self.out_height(),
+            width: self.out_width(),
+            input: self.output,
+            output: self.input,
+            kernel: self.kernel,
+            stride: 1,
+            vertical: flip(self.vertical),
+            horizontal: flip(self.horizontal),
+        }
+    }
+
+    /// Output pixels that are made together.
+    pub(crate) fn chunk(&self) -> usize {
+        if self.is_pointwise() {
+            (65_536 / self.output).clamp(56, 4096)
+        } else {
+            (196_608 / self.depth()).clamp(112, 1024)
+        }
+    }
+
+    /// The valid part of the kernel at an output position, and where it begins in the input.
+    pub(crate) fn window(&self, at: usize, before: usize, size: usize) -> (usize, usize, usize) {
+        let start = at * self.stride;
+        let from = before.saturating_sub(start);
+        let to = self.kernel.min((size + before).saturating_sub(start));
+        (from, to.max(from), (start + from).saturating_sub(before))
+    }
+}
+
+/// Packs a weight in PyTorch's order, `[out, in, kernel, kernel]`, for [`forward`].
+pub fn pack_weight(shape: &ConvShape, weight: &[f32]) -> Packed {
+    let taps = shape.kernel * shape.kernel;
+    assert_eq!(weight.len(), shape.depth() * shape.output, "weight of another shape");
+    Packed::from_fn(shape.depth(), shape.output, |p, j| {
+        let (tap, channel) = (p / shape.input, p % shape.input);
+        weight[(j * shape.input + channel) * taps + tap]
+    })
+}
+
+/// Packs a weight for [`backward_input`].
+pub fn pack_transposed(shape: &ConvShape, weight: &[f32]) -> Packed {
+    let taps = shape.kernel * shape.kernel;
+    assert_eq!(weight.len(), shape.depth() * shape.output, "weight of another shape");
+    if shape.stride == 1 {
+        Packed::from_fn(taps * shape.output, shape.input, |p, j| {
+            let (tap, channel) = (p / shape.output, p % shape.output);
+            weight[(channel * shape.input + j) * taps + taps - 1 - tap]
+        })
+    } else {
+        Packed::from_fn(shape.output, shape.depth(), |p, j| {
+            let (tap, channel) = (j / shape.input, j % shape.input);
+            weight[(p * shape.input + channel) * taps + tap]
+        })
+    }
+}
+
+/// What a convolution does to a sum before it stores it.
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue<'a> {
+    /// One value for each channel out.
+    pub bias: Option<&'a [f32]>,
+    /// Added, laid out as the output is.
+    pub residual: Option<&'a [f32]>,
+    /// Lower bound.
+    pub low: f32,
+    /// Upper bound.
+    pub high: f32,
+}
+
+impl Epilogue<'_> {
+    /// Stores the sums as they are.
+    pub const NONE: Self = Epilogue { bias: None, residual: None, low: f32::NEG_INFINITY, high: f32::INFINITY };
+}
+
+/// The convolution. `after` sees each finished chunk while it is in the cache, with its number.
+///
+/// # Panics
+/// When a slice does not fit the shape.
+pub fn forward(
+    shape: &ConvShape,
+    input: &[f32],
+    weight: &Packed,
+    epilogue: Epilogue<'_>,
+    output: &mut [f32],
+    after: impl Fn(usize, &[f32]) + Sync,
+) {
+    assert_eq!(input.len(), shape.input_len(), "input of another shape");
+    assert_eq!(output.len(), shape.output_len(), "output of another shape");
+    assert_eq!((weight.depth(), weight.columns()), (shape.depth(), shape.output), "weight of another shape");
+    assert!(epilogue.residual.is_none_or(|r| r.len() == output.len()), "residual of another shape");
+    let (chunk, depth) = (shape.chunk(), shape.depth());
+    output.par_chunks_mut(chunk * shape.output).enumerate().for_each(|(number, output)| {
+        let (first, rows) = (number * chunk, output.len() / shape.output);
+        let product = |left: &[f32], output: &mut [f32]| {
+            MatMul {
+                rows,
+                depth,
+                columns: shape.output,
+                left,
+                left_row: depth,
+                left_column: 1,
+                right: weight.right(),
+                output,
+                output_row: shape.output,
+                start: epilogue.bias.map_or(Start::Zero, Start::Bias),
+                finish: Finish {
+                    residual: epilogue.residual.map(|r| &r[first * shape.output..]),
+                    low: epilogue.low,
+                    high: epilogue.high,
+                },
+            }
+            .run(weight.level());
+        };
+        if shape.is_pointwise() {
+            product(&input[first * depth..], output);
+        } else {
+            with_scratch(rows * depth, |columns| {
+                gather(shape, input, first, 0..depth, columns);
+                product(columns, output);
+            });
+        }
+        after(number, output);
+    });
+}
+
+/// Copies the input values of some output pixels: row i holds those of pixel `first + i`, the part `slice` of the depth.
+pub(crate) fn gather(
+    shape: &ConvShape,
+    input: &[f32],
+    first: usize,
+    slice: std::ops::Range<usize>,
+    columns: &mut [f32],
+) {
+    let (out_height, out_width) = (shape.out_height(), shape.out_width());
+    let run = shape.kernel * shape.input;
+    for (i, row) in columns.chunks_exact_mut(slice.len()).enumerate() {
+        let pixel = first + i;
+        let (image, y, x) = (pixel / (out_height * out_width), pixel / out_width % out_height, pixel % out_width);
+        let (left, right, column) = shape.window(x, shape.horizontal.0, shape.width);
+        for ky in slice.start / run..slice.end.div_ceil(run) {
+            // The part of this kernel row that lies in the slice, in channels from the row's left end.
+            let from = slice.start.saturating_sub(ky * run);
+            let to = run.min(slice.end - ky * run);
+            let target = &mut row[ky * run + from - slice.start..ky * run + to - slice.start];
+            let line = (y * shape.stride + ky).checked_sub(shape.vertical.0).filter(|l| *l < shape.height);
+            let Some(line) = line else {
+                target.fill(0.0);
+                continue;
+            };
+            let (valid_from, valid_to) = ((left * shape.input).clamp(from, to), (right * shape.input).clamp(from, to));
+            target[..valid_from - from].fill(0.0);
+            target[valid_to - from..].fill(0.0);
+            if valid_from < valid_to {
+                let base = ((image * shape.height + line) * shape.width + column) * shape.input;
+                let at = base + valid_from - left * shape.input;
+                target[valid_from - from..valid_to - from].copy_from_slice(&input[at..at + valid_to - valid_from]);
+            }
+        }
+    }
+}
+
+/// The gradient of the input from the gradient of the output.
+///
+/// # Panics
+/// When a slice does not fit the shape.
+pub fn backward_input(shape: &ConvShape, gradient: &[f32], weight: &Packed, input: &mut [f32]) {
+    let gradient = &gradient[..shape.output_len()];
+    if shape.stride == 1 {
+        return forward(&shape.transposed(), gradient, weight, Epilogue::NONE, input, |_, _| {});
+    }
+    assert_eq!((weight.depth(), weight.columns()), (shape.output, shape.depth()), "weight of another shape");
+    let (pixels, depth) = (shape.out_height() * shape.out_width(), shape.depth());
+    let chunk = shape.chunk().min(pixels);
+    let image_len = shape.height * shape.width * shape.input;
+    input.par_chunks_mut(image_len).enumerate().for_each(|(image, input)| {
+        input.fill(0.0);
+        let gradient = &gradient[image * pixels * shape.output..];
+        with_scratch(chunk * depth, |columns| {
+            for first in (0..pixels).step_by(chunk) {
+                let rows = chunk.min(pixels - first);
+                MatMul {
+                    rows,
+                    depth: shape.output,
+                    columns: depth,
+                    left: &gradient[first * shape.output..],
+                    left_row: shape.output,
+                    left_column: 1,
+                    right: weight.right(),
+                    output: columns,
+                    output_row: depth,
+                    start: Start::Zero,
+                    finish: Finish::NOTHING,
+                }
+                .run(weight.level());
+                scatter(shape, &columns[..rows * depth], first, input);
+            }
+        });
+    });
+}
+
+/// Adds rows of gathered values to where they came from, within one image.
+fn scatter(shape: &ConvShape, columns: &[f32], first: usize, input: &mut [f32]) {
+    let out_width = shape.out_width();
+    for (i, row) in columns.chunks_exact(shape.depth()).enumerate() {
+        let (y, x) = ((first + i) / out_width, (first + i) % out_width);
+        let (top, bottom, line) = shape.window(y, shape.vertical.0, shape.height);
+        let (left, right, column) = shape.window(x, shape.horizontal.0, shape.width);
+        for ky in top..bottom {
+            let from = ((line + ky - top) * shape.width + column) * shape.input;
+            let values = &row[(ky * shape.kernel + left) * shape.input..(ky * shape.kernel + right) * shape.input];
+            input[from..from + values.len()].iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        }
+    }
+}
+
+/// The gradient of the weight, in PyTorch's order `[out, in, kernel, kernel]`. `gradient` is the output's, with
+/// [`SLACK`] floats behind its end.
+///
+/// # Panics
+/// When a slice does not fit the shape.
+pub fn backward_weight(shape: &ConvShape, input: &[f32], gradient: &[f32]) -> Vec<f32> {
+    assert_eq!(input.len(), shape.input_len(), "input of another shape");
+    assert!(gradient.len() >= shape.output_len() + SLACK, "gradient of another shape or without slack");
+    let (depth, pixels) = (shape.depth(), shape.out_height() * shape.out_width());
+    let size = depth * shape.output;
+    let groups = if size > LARGE_WEIGHT { 1 } else { shape.images.min(PARTS) };
+    let slices = if groups == 1 { (depth / 16).clamp(1, PARTS) } else { 1 };
+    let images = shape.images.div_ceil(groups);
+    let mut sums = vec![0.0f32; groups * size];
+    let slice_len = depth.div_ceil(slices);
+    let mut tasks: Vec<_> = sums
+        .chunks_mut(size)
+        .enumerate()
+        .flat_map(|(group, sums)| {
+            let parts = sums.chunks_mut(slice_len * shape.output).enumerate();
+            parts.map(move |(slice, sums)| (group, slice * slice_len, sums)).collect::<Vec<_>>()
+        })
+        .collect();
+    tasks.par_iter_mut().for_each(|(group, from, sums)| {
+        let range = *group * images * pixels..shape.images.min((*group + 1) * images) * pixels;
+        reduce(shape, input, gradient, range, *from, sums);
+    });
+    let (first, others) = sums.split_at_mut(size);
+    for other in others.chunks_exact(size) {
+        first.iter_mut().zip(other).for_each(|(sum, value)| *sum += value);
+    }
+    unpack(shape, first)
+}
+
+/// Adds to `sums`, `[part of the depth, out]`, the products of input and gradient over a range of output pixels.
+fn reduce(
+    shape: &ConvShape,
+    input: &[f32],
+    gradient: &[f32],
+    pixels: std::ops::Range<usize>,
+    from: usize,
+    sums: &mut [f32],
+) {
+    let level = Level::current();
+    let slice = sums.len() / shape.output;
+    for first in pixels.clone().step_by(REDUCE_ROWS) {
+        let rows = REDUCE_ROWS.min(pixels.end - first);
+        let mut product = |left: &[f32], left_column: usize| {
+            MatMul {
+                rows: slice,
+                depth: rows,
+                columns: shape.output,
+                left,
+                left_row: 1,
+                left_column,
+                right: Right { values: &gradient[first * shape.output..], row: shape.output, panel: level.panel() },
+                output: sums,
+                output_row: shape.output,
+                start: Start::Output,
+                finish: Finish::NOTHING,
+            }
+            .run(level);
+        };
+        if shape.is_pointwise() {
+            product(&input[first * shape.input + from..], shape.input);
+        } else {
+            with_scratch(rows * slice, |columns| {
+                gather(shape, input, first, from..from + slice, columns);
+                product(columns, slice);
+            });
+        }
+    }
+}
+
+/// From `[kernel, kernel, in, out]` to `[out, in, kernel, kernel]`.
+fn unpack(shape: &ConvShape, sums: &[f32]) -> Vec<f32> {
+    let taps = shape.kernel * shape.kernel;
+    let mut weight = vec![0.0; sums.len()];
+    weight.par_chunks_mut(shape.input * taps).enumerate().for_each(|(out, weight)| {
+        for (i, value) in weight.iter_mut().enumerate() {
+            *value = sums[(i % taps * shape.input + i / taps) * shape.output + out];
+        }
+    });
+    weight
+}

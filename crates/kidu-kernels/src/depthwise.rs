@@ -1,0 +1,447 @@
+//! Depthwise convolutions on channels-last data, vectorised over the channels.
+//!
+//! Weights are `[kernel, kernel, channels]` here ([`pack_weight`]). Where the whole width of the kernel is inside the
+//! image, several neighbouring outputs are summed in registers and share their inputs; at the left and right edge each
+//! output is a sum over the taps that are inside.
+
+use rayon::prelude::*;
+
+use crate::{
+    conv::{ConvShape, Epilogue},
+    simd::{Simd, Work, dispatch},
+};
+
+/// Neighbouring outputs that are summed together.
+const NEIGHBOURS: usize = 4;
+
+/// Groups of images that a weight gradient is made in.
+const PARTS: usize = 8;
+
+/// Floats of output that are made together.
+const BAND: usize = 64 * 1024;
+
+/// From PyTorch's `[channels, 1, kernel, kernel]` to `[kernel, kernel, channels]`.
+pub fn pack_weight(shape: &ConvShape, weight: &[f32]) -> Vec<f32> {
+    transpose(weight, shape.input, shape.kernel * shape.kernel)
+}
+
+/// `[rows, columns]` to `[columns, rows]`.
+fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    assert_eq!(values.len(), rows * columns, "weight of another shape");
+    (0..values.len()).map(|i| values[i % rows * columns + i / rows]).collect()
+}
+
+/// Rows of output that are made together.
+pub(crate) fn band(shape: &ConvShape) -> usize {
+    (BAND / (shape.out_width() * shape.input)).clamp(1, shape.out_height())
+}
+
+/// The convolution; `weight` is packed. `after` sees each finished band while it is in the cache, with its number
+/// (bands are counted image by image, [`bands`] in all).
+///
+/// # Panics
+/// When a slice does not fit the shape.
+pub fn forward(
+    shape: &ConvShape,
+    input: &[f32],
+    weight: &[f32],
+    epilogue: Epilogue<'_>,
+    output: &mut [f32],
+    after: impl Fn(usize, &[f32]) + Sync,
+) {
+    check(shape, input, weight);
+    assert_eq!(output.len(), shape.output_len(), "output of another shape");
+    assert!(epilogue.bias.is_none_or(|b| b.len() == shape.input), "bias of another shape");
+    assert!(epilogue.residual.is_none(), "a depthwise convolution adds nothing");
+    let row = shape.out_width() * shape.input;
+    let (rows, image_len) = (band(shape), shape.height * shape.width * shape.input);
+    let per_image = shape.out_height().div_ceil(rows);
+    let mut work: Vec<_> = output.chunks_mut(row * shape.out_height()).flat_map(|o| o.chunks_mut(rows * row)).collect();
+    work.par_iter_mut().enumerate().for_each(|(number, output)| {
+        let (image, first) = (number / per_image, number % per_image * rows);
+        let input = &input[image * image_len..][..image_len];
+        dispatch(Band { shape, input, weight, epilogue, first, output });
+        after(number, output);
+    });
+}
+
+/// How many bands [`forward`] makes.
+pub fn bands(shape: &ConvShape) -> usize {
+    shape.images * shape.out_height().div_ceil(band(shape))
+}
+
+fn check(shape: &ConvShape, input: &[f32], weight: &[f32]) {
+    assert_eq!(shape.input, shape.output, "a depthwise convolution keeps the channels");
+    assert!(matches!(shape.kernel, 3 | 5), "depthwise kernels are 3x3 or 5x5");
+    assert!(matches!(shape.stride, 1 | 2), "depthwise strides are 1 or 2");
+    assert_eq!(input.len(), shape.input_len(), "input of another shape");
+    assert_eq!(weight.len(), shape.kernel * shape.kernel * shape.input, "weight of another shape");
+}
+
+/// The gradient of the input from that of the output; `weight` is packed.
+///
+/// # Panics
+/// When a slice does not fit the shape.
+pub fn backward_input(shape: &ConvShape, gradient: &[f32], weight: &[f32], input: &mut [f32]) {
+    check(shape, input, weight);
+    let gradient = &gradient[..shape.output_len()];
+    let (channels, taps) = (shape.input, shape.kernel * shape.kernel);
+    if shape.stride == 1 {
+        let flipped: Vec<f32> =
+            (0..weight.len()).map(|i| weight[(taps - 1 - i / channels) * channels + i % channels]).collect();
+        let flip = |(before, after): (usize, usize)| (shape.kernel - 1 - before, shape.kernel - 1 - after);
+        let transposed = ConvShape {
+            height: shape.out_height(),
+            width: shape.out_width(),
+            vertical: flip(shape.vertical),
+            horizontal: flip(shape.horizontal),
+            ..*shape
+        };
+        return forward(&transposed, gradient, &flipped, Epilogue::NONE, input, |_, _| {});
+    }
+    let (row, out_len) = (shape.width * channels, shape.out_height() * shape.out_width() * channels);
+    input.par_chunks_mut(row).enumerate().for_each(|(number, input)| {
+        let (image, y) = (number / shape.height, number % shape.height);
+        let gradient = &gradient[image * out_len..][..out_len];
+        dispatch(InputRow { shape, gradient, weight, y, input });
+    });
+}
+
+/// The gradient of the weight in PyTorch's order, `[channels, 1, kernel, kernel]`.
+///
+/// # Panics
+/// When a slice does not fit the shape.
+pub fn backward_weight(shape: &ConvShape, input: &[f32], gradient: &[f32]) -> Vec<f32> {
+    assert_eq!(input.len(), shape.input_len(), "input of another shape");
+    let gradient = &gradient[..shape.output_len()];
+    let (channels, size) = (shape.input, shape.kernel * shape.kernel * shape.input);
+    let groups = shape.images.min(PARTS);
+    let images = shape.images.div_ceil(groups);
+    let (image_len, out_len) = (shape.height * shape.width * channels, shape.out_height() * shape.out_width() * channels);
+    let mut sums = vec![0.0f32; groups * size];
+    sums.par_chunks_mut(size).enumerate().for_each(|(group, sums)| {
+        for image in group * images..shape.images.min((group + 1) * images) {
+            let (input, gradient) = (&input[image * image_len..][..image_len], &gradient[image * out_len..][..out_len]);
+            dispatch(WeightSums { shape, input, gradient, sums });
+        }
+    });
+    let (first, others) = sums.split_at_mut(size);
+    for other in others.chunks_exact(size) {
+        first.iter_mut().zip(other).for_each(|(sum, value)| *sum += value);
+    }
+    transpose(first, shape.kernel * shape.kernel, channels)
+}
+
+/// Columns of the output for which the whole width of the kernel is inside the image.
+fn interior(shape: &ConvShape) -> (usize, usize) {
+    let from = shape.horizontal.0.div_ceil(shape.stride);
+    let to = (shape.width + shape.horizontal.0).checked_sub(shape.kernel).map_or(0, |last| last / shape.stride + 1);
+    let to = to.min(shape.out_width());
+    if from < to { (from, to) } else { (0, 0) }
+}
+
+/// Some rows of output of one image.
+struct Band<'a> {
+    shape: &'a ConvShape,
+    input: &'a [f32],
+    weight: &'a [f32],
+    epilogue: Epilogue<'a>,
+    first: usize,
+    output: &'a mut [f32],
+}
+
+impl Work for Band<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        match (self.shape.kernel, self.shape.stride) {
+            (3, 1) => self.rows::<S, 3, 1>(),
+            (3, _) => self.rows::<S, 3, 2>(),
+            (_, 1) => self.rows::<S, 5, 1>(),
+            _ => self.rows::<S, 5, 2>(),
+        }
+    }
+}
+
+impl Band<'_> {
+    #[inline(always)]
+    unsafe fn rows<S: Simd, const K: usize, const STRIDE: usize>(mut self) {
+        let shape = self.shape;
+        let band = std::mem::take(&mut self.output);
+        let (channels, row) = (shape.input, shape.out_width() * shape.input);
+        let (from, to) = interior(shape);
+        for (i, output) in band.chunks_exact_mut(row).enumerate() {
+            let (top, bottom, line) = shape.window(self.first + i, shape.vertical.0, shape.height);
+            for x in (0..from).chain(to..shape.out_width()) {
+                self.edge::<S, K>((top, bottom, line), x, &mut output[x * channels..(x + 1) * channels]);
+            }
+            if from == to {
+                continue;
+            }
+            // SAFETY (pointers below): rows top..bottom and the whole width of the kernel are inside the image.
+            let at = line * shape.width + from * STRIDE - shape.horizontal.0;
+            let segment = Segment {
+                input: self.input.as_ptr().add(at * channels),
+                input_row: shape.width * channels,
+                weight: self.weight.as_ptr().add(top * K * channels),
+                kernel_rows: bottom - top,
+                bias: self.epilogue.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
+                output: output.as_mut_ptr().add(from * channels),
+                outputs: to - from,
+                channels,
+                low: self.epilogue.low,
+                high: self.epilogue.high,
+            };
+            segment.run::<S, K, STRIDE>();
+        }
+    }
+
+    /// One output pixel, some taps of which are outside the image.
+    #[inline(always)]
+    unsafe fn edge<S: Simd, const K: usize>(
+        &self,
+        (top, bottom, line): (usize, usize, usize),
+        x: usize,
+        output: &mut [f32],
+    ) {
+        let shape = self.shape;
+        let channels = shape.input;
+        let (left, right, column) = shape.window(x, shape.horizontal.0, shape.width);
+        let mut c = 0;
+        while c < channels {
+            let n = S::LANES.min(channels - c);
+            let mut sum = self.epilogue.bias.map_or(S::splat(0.0), |b| S::load_n(b.as_ptr().add(c), n));
+            for ky in top..bottom {
+                for kx in left..right {
+                    let at = ((line + ky - top) * shape.width + column + kx - left) * channels + c;
+                    let weight = S::load_n(self.weight.as_ptr().add((ky * K + kx) * channels + c), n);
+                    sum = S::fma(S::load_n(self.input.as_ptr().add(at), n), weight, sum);
+                }
+            }
+            let value = S::min(S::splat(self.epilogue.high), S::max(S::splat(self.epilogue.low), sum));
+            S::store_n(output.as_mut_ptr().add(c), value, n);
+            c += S::LANES;
+        }
+    }
+}
+
+/// Neighbouring outputs of one row whose taps are all there.
+pub(crate) struct Segment {
+    /// First tap of the first output.
+    pub(crate) input: *const f32,
+    pub(crate) input_row: usize,
+    /// First valid row of the kernel.
+    pub(crate) weight: *const f32,
+    pub(crate) kernel_rows: usize,
+    pub(crate) bias: *const f32,
+    pub(crate) output: *mut f32,
+    pub(crate) outputs: usize,
+    pub(crate) channels: usize,
+    pub(crate) low: f32,
+    pub(crate) high: f32,
+}
+
+impl Segment {
+    /// # Safety
+    /// All taps of all outputs can be read, all outputs written, and the processor has `S`.
+    #[inline(always)]
+    pub(crate) unsafe fn run<S: Simd, const K: usize, const STRIDE: usize>(&self) {
+        let mut c = 0;
+        while c + S::LANES <= self.channels {
+            self.channel_block::<S, K, STRIDE, false>(c, S::LANES);
+            c += S::LANES;
+        }
+        if c < self.channels {
+            self.channel_block::<S, K, STRIDE, true>(c, self.channels - c);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn channel_block<S: Simd, const K: usize, const STRIDE: usize, const TAIL: bool>(&self, c: usize, n: usize) {
+        let mut x = 0;
+        while x + NEIGHBOURS <= self.outputs {
+            self.outputs_at::<S, K, STRIDE, TAIL, NEIGHBOURS>(x, c, n);
+            x += NEIGHBOURS;
+        }
+        while x < self.outputs {
+            self.outputs_at::<S, K, STRIDE, TAIL, 1>(x, c, n);
+            x += 1;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn outputs_at<S: Simd, const K: usize, const STRIDE: usize, const TAIL: bool, const N: usize>(
+        &self,
+        x: usize,
+        c: usize,
+        n: usize,
+    ) {
+        let load = |p: *const f32| if TAIL { S::load_head(p, n) } else { S::load(p) };
+        let start = if self.bias.is_null() { S::splat(0.0) } else { load(self.bias.add(c)) };
+        let mut sums = [start; N];
+        let mut input = self.input.add(x * STRIDE * self.channels + c);
+        let mut weight = self.weight.add(c);
+        for _ in 0..self.kernel_rows {
+            for kx in 0..K {
+                let factor = load(weight.add(kx * self.channels));
+                for (j, sum) in sums.iter_mut().enumerate() {
+                    *sum = S::fma(load(input.add((j * STRIDE + kx) * self.channels)), factor, *sum);
+                }
+            }
+            input = input.add(self.input_row);
+            weight = weight.add(K * self.channels);
+        }
+        let (low, high) = (S::splat(self.low), S::splat(self.high));
+        for (j, sum) in sums.iter().enumerate() {
+            let place = self.output.add((x + j) * self.channels + c);
+            let value = S::min(high, S::max(low, *sum));
+            if TAIL { S::store_head(place, value, n) } else { S::store(place, value) }
+        }
+    }
+}
+
+/// The gradient of one row of input, for strides above 1.
+struct InputRow<'a> {
+    shape: &'a ConvShape,
+    gradient: &'a [f32],
+    weight: &'a [f32],
+    y: usize,
+    input: &'a mut [f32],
+}
+
+impl Work for InputRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let shape = self.shape;
+        let (channels, kernel, out_width) = (shape.input, shape.kernel, shape.out_width());
+        let rows = reached(self.y, shape.vertical.0, shape, shape.out_height());
+        for (x, output) in self.input.chunks_exact_mut(channels).enumerate() {
+            let columns = reached(x, shape.horizontal.0, shape, out_width);
+            let mut taps = [(std::ptr::null::<f32>(), std::ptr::null::<f32>()); 9];
+            let mut count = 0;
+            for (ky, oy) in rows.iter().flatten() {
+                for (kx, ox) in columns.iter().flatten() {
+                    let gradient = self.gradient[(oy * out_width + ox) * channels..].as_ptr();
+                    taps[count] = (gradient, self.weight[(ky * kernel + kx) * channels..].as_ptr());
+                    count += 1;
+                }
+            }
+            let mut c = 0;
+            while c < channels {
+                let n = S::LANES.min(channels - c);
+                let mut sum = S::splat(0.0);
+                for (gradient, weight) in &taps[..count] {
+                    sum = S::fma(S::load_n(gradient.add(c), n), S::load_n(weight.add(c), n), sum);
+                }
+                S::store_n(output.as_mut_ptr().add(c), sum, n);
+                c += S::LANES;
+            }
+        }
+    }
+}
+
+/// The (tap, output position) pairs through which an input position is used, at most three for stride 2.
+fn reached(at: usize, before: usize, shape: &ConvShape, outputs: usize) -> [Option<(usize, usize)>; 3] {
+    let mut pairs = [None; 3];
+    let mut count = 0;
+    for tap in 0..shape.kernel {
+        let place = at + before;
+        if place >= tap && (place - tap).is_multiple_of(shape.stride) && (place - tap) / shape.stride < outputs {
+            pairs[count] = Some((tap, (place - tap) / shape.stride));
+            count += 1;
+        }
+    }
+    pairs
+}
+
+/// Adds one image's products of input and gradient to `sums`, `[kernel, kernel, channels]`.
+struct WeightSums<'a> {
+    shape: &'a ConvShape,
+    input: &'a [f32],
+    gradient: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+impl Work for WeightSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(mut self) {
+        match (self.shape.kernel, self.shape.stride) {
+            (3, 1) => self.rows::<S, 3, 1>(),
+            (3, _) => self.rows::<S, 3, 2>(),
+            (_, 1) => self.rows::<S, 5, 1>(),
+            _ => self.rows::<S, 5, 2>(),
+        }
+    }
+}
+
+impl WeightSums<'_> {
+    #[inline(always)]
+    unsafe fn rows<S: Simd, const K: usize, const STRIDE: usize>(&mut self) {
+        let shape = self.shape;
+        let (channels, out_width) = (shape.input, shape.out_width());
+        let (from, to) = interior(shape);
+        for y in 0..shape.out_height() {
+            let (top, bottom, line) = shape.window(y, shape.vertical.0, shape.height);
+            let mut c = 0;
+            while c < channels {
+                let n = S::LANES.min(channels - c);
+                for ky in top..bottom {
+                    let row = self.input.as_ptr().add((line + ky - top) * shape.width * channels + c);
+                    let gradient = self.gradient.as_ptr().add(y * out_width * channels + c);
+                    let place = self.sums.as_mut_ptr().add(ky * K * channels + c);
+                    let mut sums = [S::splat(0.0); K];
+                    for (kx, sum) in sums.iter_mut().enumerate() {
+                        *sum = S::load_n(place.add(kx * channels), n);
+                    }
+                    for x in (0..from).chain(to..out_width) {
+                        let (left, right, column) = shape.window(x, shape.horizontal.0, shape.width);
+                        let g = S::load_n(gradient.add(x * channels), n);
+                        for (kx, sum) in sums.iter_mut().enumerate() {
+                            if (left..right).contains(&kx) {
+                                let value = S::load_n(row.add((column + kx - left) * channels), n);
+                                *sum = S::fma(value, g, *sum);
+                            }
+                        }
+                    }
+                    if from < to {
+                        let row = row.add((from * STRIDE - shape.horizontal.0) * channels);
+                        let gradient = gradient.add(from * channels);
+                        if n == S::LANES {
+                            accumulate::<S, K, STRIDE, false>(row, gradient, to - from, channels, n, &mut sums);
+                        } else {
+                            accumulate::<S, K, STRIDE, true>(row, gradient, to - from, channels, n, &mut sums);
+                        }
+                    }
+                    for (kx, sum) in sums.iter().enumerate() {
+                        S::store_n(place.add(kx * channels), *sum, n);
+                    }
+                }
+                c += S::LANES;
+            }
+        }
+    }
+}
+
+/// sums[kx] += sum over x of input[x * STRIDE + kx] * gradient[x], for one vector of channels.
+#[inline(always)]
+unsafe fn accumulate<S: Simd, const K: usize, const STRIDE: usize, const TAIL: bool>(
+    input: *const f32,
+    gradient: *const f32,
+    outputs: usize,
+    channels: usize,
+    n: usize,
+    sums: &mut [S::V; K],
+) {
+    let load = |p: *const f32| if TAIL { S::load_head(p, n) } else { S::load(p) };
+    for x in 0..outputs {
+        let g = load(gradient.add(x * channels));
+        for (kx, sum) in sums.iter_mut().enumerate() {
+            *sum = S::fma(load(input.add((x * STRIDE + kx) * channels)), g, *sum);
+        }
+    }
+}
