@@ -28,7 +28,14 @@ fn main() {
         vertical: (kernel / 2, kernel / 2),
         horizontal: (kernel / 2, kernel / 2),
     };
-    println!("{:34} {:>9} {:>9} {:>9}   GFLOP/s, {} threads", "layer", "forward", "d input", "d weight", rayon::current_num_threads());
+    println!(
+        "{:34} {:>9} {:>9} {:>9}   GFLOP/s, {} threads",
+        "layer",
+        "forward",
+        "d input",
+        "d weight",
+        rayon::current_num_threads()
+    );
     for shape in [
         layer(112, 16, 96, 1, 1),
         layer(56, 144, 24, 1, 1),
@@ -57,7 +64,14 @@ fn main() {
         ];
         report(&shape, 2.0 * shape.products() as f64, &rates);
     }
-    for shape in [layer(112, 96, 96, 3, 2), layer(56, 144, 144, 3, 1), layer(28, 240, 240, 5, 1), layer(14, 576, 576, 3, 1), layer(14, 672, 672, 5, 2), layer(7, 1152, 1152, 5, 1)] {
+    for shape in [
+        layer(112, 96, 96, 3, 2),
+        layer(56, 144, 144, 3, 1),
+        layer(28, 240, 240, 5, 1),
+        layer(14, 576, 576, 3, 1),
+        layer(14, 672, 672, 5, 2),
+        layer(7, 1152, 1152, 5, 1),
+    ] {
         let (input, gradient) = (vec![0.5; shape.input_len()], vec![0.25; shape.output_len()]);
         let weight = vec![0.1; shape.kernel * shape.kernel * shape.input];
         let (mut output, mut input_gradient) = (unfilled(shape.output_len()), unfilled(shape.input_len()));

@@ -123,29 +123,30 @@ impl ConvShape {
 
 /// Packs a weight in PyTorch's order, `[out, in, kernel, kernel]`, for [`forward`].
 pub fn pack_weight(shape: &ConvShape, weight: &[f32]) -> Packed {
-    let taps = shape.kernel * shape.kernel;
     assert_eq!(weight.len(), shape.depth() * shape.output, "weight of another shape");
-    Packed::from_fn(shape.depth(), shape.output, |p, j| {
-        let (tap, channel) = (p / shape.input, p % shape.input);
-        weight[(j * shape.input + channel) * taps + tap]
-    })
+    let columns: Vec<usize> = (0..shape.output).map(|o| o * shape.depth()).collect();
+    Packed::new(weight, &taps_of_inputs(shape), &columns)
 }
 
 /// Packs a weight for [`backward_input`].
 pub fn pack_transposed(shape: &ConvShape, weight: &[f32]) -> Packed {
-    let taps = shape.kernel * shape.kernel;
     assert_eq!(weight.len(), shape.depth() * shape.output, "weight of another shape");
+    let taps = shape.kernel * shape.kernel;
     if shape.stride == 1 {
-        Packed::from_fn(taps * shape.output, shape.input, |p, j| {
-            let (tap, channel) = (p / shape.output, p % shape.output);
-            weight[(channel * shape.input + j) * taps + taps - 1 - tap]
-        })
+        let row = |tap: usize| (0..shape.output).map(move |o| o * shape.depth() + taps - 1 - tap);
+        let rows: Vec<usize> = (0..taps).flat_map(row).collect();
+        let columns: Vec<usize> = (0..shape.input).map(|i| i * taps).collect();
+        Packed::new(weight, &rows, &columns)
     } else {
-        Packed::from_fn(shape.output, shape.depth(), |p, j| {
-            let (tap, channel) = (j / shape.input, j % shape.input);
-            weight[(p * shape.input + channel) * taps + tap]
-        })
+        let rows: Vec<usize> = (0..shape.output).map(|o| o * shape.depth()).collect();
+        Packed::new(weight, &rows, &taps_of_inputs(shape))
     }
+}
+
+/// Places, within the weights of one channel out, of `[kernel, kernel, in]`.
+fn taps_of_inputs(shape: &ConvShape) -> Vec<usize> {
+    let taps = shape.kernel * shape.kernel;
+    (0..taps).flat_map(|tap| (0..shape.input).map(move |i| i * taps + tap)).collect()
 }
 
 /// What a convolution does to a sum before it stores it.
@@ -215,6 +216,11 @@ pub fn forward(
         }
         after(number, output);
     });
+}
+
+/// How many chunks [`forward`] makes.
+pub fn chunks(shape: &ConvShape) -> usize {
+    shape.out_pixels().div_ceil(shape.chunk())
 }
 
 /// Copies the input values of some output pixels: row i holds those of pixel `first + i`, the part `slice` of the depth.

@@ -117,7 +117,8 @@ pub fn backward_weight(shape: &ConvShape, input: &[f32], gradient: &[f32]) -> Ve
     let (channels, size) = (shape.input, shape.kernel * shape.kernel * shape.input);
     let groups = shape.images.min(PARTS);
     let images = shape.images.div_ceil(groups);
-    let (image_len, out_len) = (shape.height * shape.width * channels, shape.out_height() * shape.out_width() * channels);
+    let (image_len, out_len) =
+        (shape.height * shape.width * channels, shape.out_height() * shape.out_width() * channels);
     let mut sums = vec![0.0f32; groups * size];
     sums.par_chunks_mut(size).enumerate().for_each(|(group, sums)| {
         for image in group * images..shape.images.min((group + 1) * images) {

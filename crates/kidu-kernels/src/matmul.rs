@@ -1,7 +1,7 @@
 //! Matrix products of one thread: register tiles over a packed or plain right-hand side, with what follows a
 //! convolution (bias, residual, clamp) done while the tile is in registers.
 
-use crate::simd::{Simd, Work, dispatch_at, tile_width, Level};
+use crate::simd::{Level, Simd, Work, dispatch_at, tile_width};
 
 /// Steps along the reduced dimension before a tile goes back to memory: a panel of that many rows stays in L2.
 const DEPTH_BLOCK: usize = 1024;

@@ -187,7 +187,8 @@ impl Work for Apply<'_> {
             let mut c = 0;
             while c < channels {
                 let n = S::LANES.min(channels - c);
-                let (scale, shift) = (S::load_n(self.scale.as_ptr().add(c), n), S::load_n(self.shift.as_ptr().add(c), n));
+                let (scale, shift) =
+                    (S::load_n(self.scale.as_ptr().add(c), n), S::load_n(self.shift.as_ptr().add(c), n));
                 let mut value = S::fma(S::load_n(self.input.as_ptr().add(at + c), n), scale, shift);
                 if let Some(residual) = self.residual {
                     value = S::add(value, S::load_n(residual.as_ptr().add(at + c), n));

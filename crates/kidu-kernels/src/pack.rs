@@ -1,6 +1,8 @@
 //! Weights in the order in which a product reads them.
 
-use crate::simd::Level;
+use rayon::prelude::*;
+
+use crate::{buffer::unfilled, simd::Level};
 
 /// A matrix `[depth, columns]` cut into panels of as many columns as a tile has, each `[depth, panel]` and padded with
 /// zeros.
@@ -13,21 +15,24 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs the matrix whose element (p, j) is `value(p, j)`, for the instruction set in use.
-    pub fn from_fn(depth: usize, columns: usize, value: impl Fn(usize, usize) -> f32) -> Self {
+    /// Packs the matrix whose element (p, j) is `values[rows[p] + columns[j]]`, for the instruction set in use.
+    ///
+    /// # Panics
+    /// When a place is outside `values`.
+    pub fn new(values: &[f32], rows: &[usize], columns: &[usize]) -> Self {
         let level = Level::current();
-        let width = level.panel();
-        let mut values = vec![0.0; columns.div_ceil(width) * depth * width];
-        for (panel, block) in values.chunks_exact_mut((depth * width).max(1)).enumerate() {
-            let from = panel * width;
-            let count = width.min(columns - from);
-            for (p, row) in block.chunks_exact_mut(width).enumerate() {
-                for (j, slot) in row[..count].iter_mut().enumerate() {
-                    *slot = value(p, from + j);
+        let (width, depth) = (level.panel(), rows.len());
+        let mut packed = unfilled(columns.len().div_ceil(width) * depth * width);
+        let panels = packed.par_chunks_exact_mut((depth * width).max(1)).zip(columns.par_chunks(width));
+        panels.for_each(|(panel, columns)| {
+            for (target, row) in panel.chunks_exact_mut(width).zip(rows) {
+                for (slot, column) in target.iter_mut().zip(columns) {
+                    *slot = values[row + column];
                 }
+                target[columns.len()..].fill(0.0);
             }
-        }
-        Self { values, depth, columns, level }
+        });
+        Self { values: packed, depth, columns: columns.len(), level }
     }
 
     /// Rows of the matrix.

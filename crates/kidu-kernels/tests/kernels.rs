@@ -197,15 +197,15 @@ fn check_norm(channels: usize, pixels: usize, bounds: Bounds, with_residual: boo
     let (gamma, beta) = (noise(channels, 6), noise(channels, 7));
     let residual = if with_residual { noise(input.len(), 8) } else { vec![0.0; input.len()] };
     let gradient = noise(input.len(), 9);
-    let (wide, wide_gamma, wide_beta, wide_residual) =
-        (widen(&input), widen(&gamma), widen(&beta), widen(&residual));
+    let (wide, wide_gamma, wide_beta, wide_residual) = (widen(&input), widen(&gamma), widen(&beta), widen(&residual));
     let expected = normalise(&wide, &wide_gamma, &wide_beta, &wide_residual, bounds);
     let objective = |input: &[f64], gamma: &[f64], beta: &[f64]| -> f64 {
         let output = normalise(input, gamma, beta, &wide_residual, bounds);
         output.iter().zip(&gradient).map(|(o, g)| o * f64::from(*g)).sum()
     };
     let slope = |values: &[f64], at: usize, f: &dyn Fn(&[f64]) -> f64| {
-        let moved = |by: f64| f(&values.iter().enumerate().map(|(i, v)| if i == at { v + by } else { *v }).collect::<Vec<_>>());
+        let moved =
+            |by: f64| f(&values.iter().enumerate().map(|(i, v)| if i == at { v + by } else { *v }).collect::<Vec<_>>());
         (moved(1e-6) - moved(-1e-6)) / 2e-6
     };
     for level in Level::available() {
@@ -291,7 +291,14 @@ fn nan_stays_nan() {
     for level in Level::available() {
         assert!(level.force());
         let mut output = vec![0.0; shape.output_len()];
-        conv::forward(&shape, &input, &conv::pack_weight(&shape, &noise(16 * 16 * 9, 2)), epilogue, &mut output, |_, _| {});
+        conv::forward(
+            &shape,
+            &input,
+            &conv::pack_weight(&shape, &noise(16 * 16 * 9, 2)),
+            epilogue,
+            &mut output,
+            |_, _| {},
+        );
         assert!(output[5 * 16].is_nan());
         let weight = depthwise::pack_weight(&shape, &noise(16 * 9, 2));
         depthwise::forward(&shape, &input, &weight, epilogue, &mut output, |_, _| {});

@@ -5,7 +5,7 @@ use kidu_core::{Activation, BlockKind, BlockSpec, EfficientNetSpec, PadType};
 
 use crate::{
     init::Initializer,
-    layers::{BatchNorm2d, Conv2d, ConvShape, Linear, activate},
+    layers::{BatchNorm2d, Conv2d, ConvShape, Linear, conv_norm_act},
 };
 
 /// Depthwise 3x3 or 5x5, then a linear 1x1.
@@ -78,18 +78,19 @@ impl Block {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let (x, skip) = match self {
+        match self {
             Self::DepthwiseSeparable(b) => {
-                let x = activate(b.bn1.forward(b.conv_dw.forward(input.clone())), b.activation);
-                (b.bn2.forward(b.conv_pw.forward(x)), b.spec.skip)
+                let shortcut = b.spec.skip.then(|| input.clone());
+                let x = conv_norm_act((&b.conv_dw, &b.bn1), input, None, Some(b.activation));
+                conv_norm_act((&b.conv_pw, &b.bn2), x, shortcut, None)
             }
             Self::InvertedResidual(b) => {
-                let x = activate(b.bn1.forward(b.conv_pw.forward(input.clone())), b.activation);
-                let x = activate(b.bn2.forward(b.conv_dw.forward(x)), b.activation);
-                (b.bn3.forward(b.conv_pwl.forward(x)), b.spec.skip)
+                let shortcut = b.spec.skip.then(|| input.clone());
+                let x = conv_norm_act((&b.conv_pw, &b.bn1), input, None, Some(b.activation));
+                let x = conv_norm_act((&b.conv_dw, &b.bn2), x, None, Some(b.activation));
+                conv_norm_act((&b.conv_pwl, &b.bn3), x, shortcut, None)
             }
-        };
-        if skip { x + input } else { x }
+        }
     }
 
     fn set_fixed(&mut self, fixed: bool) {
@@ -138,7 +139,7 @@ impl EfficientNet {
     }
 
     pub(crate) fn forward_stem(&self, x: Tensor<4>) -> Tensor<4> {
-        activate(self.bn1.forward(self.conv_stem.forward(x)), self.activation)
+        conv_norm_act((&self.conv_stem, &self.bn1), x, None, Some(self.activation))
     }
 
     pub(crate) fn forward_stage(&self, index: usize, x: Tensor<4>) -> Tensor<4> {
@@ -146,7 +147,7 @@ impl EfficientNet {
     }
 
     pub(crate) fn forward_head(&self, x: Tensor<4>) -> Tensor<4> {
-        activate(self.bn2.forward(self.conv_head.forward(x)), self.activation)
+        conv_norm_act((&self.conv_head, &self.bn2), x, None, Some(self.activation))
     }
 
     pub(crate) fn set_fixed(&mut self, stem: bool, stage: impl Fn(usize) -> bool, head: bool) {

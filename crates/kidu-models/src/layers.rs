@@ -7,11 +7,18 @@ use std::sync::{
 
 use burn::{
     module::{Module, Param, RunningState},
-    tensor::{Tensor, activation, module, ops::ConvOptions},
+    tensor::{
+        Tensor, activation, module,
+        ops::{ConvOptions, MaxPoolOptions},
+    },
 };
 use kidu_core::{Activation, PadType};
+use kidu_kernels::norm::Bounds;
 
-use crate::init::Initializer;
+use crate::{
+    fused::{self, ConvNormActSpec},
+    init::Initializer,
+};
 
 /// Momentum of the running statistics, as PyTorch counts it: the share of the new batch.
 const BN_MOMENTUM: f64 = 0.1;
@@ -117,7 +124,11 @@ impl BatchNorm2d {
 
     /// Uses batch statistics on a device with autodiff (unless fixed), running statistics elsewhere.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        if x.device().is_autodiff() && !self.fixed { self.forward_train(x) } else { self.forward_eval(x) }
+        if self.uses_batch(&x) { self.forward_train(x) } else { self.forward_eval(x) }
+    }
+
+    fn uses_batch(&self, x: &Tensor<4>) -> bool {
+        x.device().is_autodiff() && !self.fixed
     }
 
     fn forward_eval(&self, x: Tensor<4>) -> Tensor<4> {
@@ -127,19 +138,24 @@ impl BatchNorm2d {
 
     fn forward_train(&self, x: Tensor<4>) -> Tensor<4> {
         let [n, _, height, width] = x.dims();
-        let count = (n * height * width) as f64;
         let result = module::batch_norm_train(x, self.weight.val(), self.bias.val(), self.eps);
+        self.track(n * height * width, result.mean, result.variance);
+        result.output
+    }
+
+    /// Moves the running statistics towards those of a batch with `count` values of each channel.
+    fn track(&self, count: usize, mean: Tensor<1>, variance: Tensor<1>) {
+        let count = count as f64;
         // With a single value per channel PyTorch refuses; the biased variance (0) is then all there is.
         let unbiased = if count > 1.0 { count / (count - 1.0) } else { 1.0 };
         let mix = |old: Tensor<1>, new: Tensor<1>, scale: f64| {
             (old * (1.0 - BN_MOMENTUM) + new.detach() * (BN_MOMENTUM * scale)).detach()
         };
-        self.running_mean.update(mix(self.running_mean.value_sync(), result.mean, 1.0));
-        self.running_var.update(mix(self.running_var.value_sync(), result.variance, unbiased));
+        self.running_mean.update(mix(self.running_mean.value_sync(), mean, 1.0));
+        self.running_var.update(mix(self.running_var.value_sync(), variance, unbiased));
         // An update is kept per thread until it is asked for; asking now keeps state dicts current.
         drop((self.running_mean.value_sync(), self.running_var.value_sync()));
         self.batches.fetch_add(1, Ordering::Relaxed);
-        result.output
     }
 }
 
@@ -167,10 +183,61 @@ impl Linear {
     }
 }
 
+/// activation(norm(conv(x)) + shortcut), in one operation where the device has it.
+pub fn conv_norm_act(
+    (conv, norm): (&Conv2d, &BatchNorm2d),
+    x: Tensor<4>,
+    shortcut: Option<Tensor<4>>,
+    activation: Option<Activation>,
+) -> Tensor<4> {
+    if !fused::supports(&x.device()) {
+        let x = norm.forward(conv.forward(x));
+        let x = shortcut.map_or(x.clone(), |shortcut| x + shortcut);
+        return activation.map_or(x.clone(), |activation| activate(x, activation));
+    }
+    let ConvShape { kernel, stride, groups, pad_type, .. } = conv.shape;
+    let [_, _, height, width] = x.dims();
+    let spec = ConvNormActSpec {
+        kernel,
+        stride,
+        depthwise: groups > 1,
+        vertical: pad_type.padding(height, kernel, stride),
+        horizontal: pad_type.padding(width, kernel, stride),
+        eps: norm.eps,
+        batch: norm.uses_batch(&x),
+        bounds: match activation {
+            None => Bounds::NONE,
+            Some(Activation::Relu) => Bounds::RELU,
+            Some(Activation::Relu6) => Bounds::RELU6,
+        },
+    };
+    let affine = (norm.weight.val(), norm.bias.val());
+    let running = (norm.running_mean.value_sync(), norm.running_var.value_sync());
+    let (output, mean, variance) = fused::conv_norm_act(x, conv.weight.val(), affine, running, shortcut, spec);
+    if spec.batch {
+        let [n, _, height, width] = output.dims();
+        norm.track(n * height * width, mean, variance);
+    }
+    output
+}
+
 /// Applies an activation.
 pub fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     match activation {
         Activation::Relu => activation::relu(x),
         Activation::Relu6 => x.clamp(0.0, 6.0),
     }
+}
+
+/// Max pooling over 3 x 3 windows at stride 2, padded by one.
+pub fn max_pool_3x3(x: Tensor<4>) -> Tensor<4> {
+    if fused::supports(&x.device()) {
+        return fused::max_pool_3x3(x);
+    }
+    module::max_pool2d(x, MaxPoolOptions::new([3; 2]).with_stride([2; 2]).with_padding([1; 2]))
+}
+
+/// Mean over height and width, [N, C, 1, 1].
+pub fn mean_pool(x: Tensor<4>) -> Tensor<4> {
+    if fused::supports(&x.device()) { fused::mean_pool(x) } else { module::adaptive_avg_pool2d(x, [1, 1]) }
 }

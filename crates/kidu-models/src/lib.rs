@@ -9,6 +9,7 @@ pub mod device;
 pub mod efficientnet;
 pub mod error;
 pub mod freeze;
+pub mod fused;
 pub mod hub;
 pub mod init;
 pub mod layers;

@@ -2,7 +2,7 @@
 
 use burn::{
     module::Module,
-    tensor::{Device, Tensor, module::adaptive_avg_pool2d},
+    tensor::{Device, Tensor},
 };
 use kidu_core::Architecture;
 use rayon::prelude::*;
@@ -12,6 +12,7 @@ use crate::{
     error::{ModelError, Result},
     freeze::Freeze,
     init::Initializer,
+    layers::mean_pool,
     parameters::{self, Location},
     resnet::ResNet,
 };
@@ -107,7 +108,7 @@ impl Network {
                 Family::EfficientNet(n) => n.forward_stage(stage, x),
             };
         }
-        if to == Cut::Features && from < Cut::Features { adaptive_avg_pool2d(self.head(x), [1, 1]) } else { x }
+        if to == Cut::Features && from < Cut::Features { mean_pool(self.head(x)) } else { x }
     }
 
     /// As [`Network::forward_between`], for prediction: the batch goes through in slices of a few images, several at a

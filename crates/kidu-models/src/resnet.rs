@@ -1,14 +1,11 @@
 //! Residual networks of basic blocks (He et al. 2015, <https://arxiv.org/abs/1512.03385>), keys as in timm.
 
-use burn::{
-    module::Module,
-    tensor::{Tensor, activation::relu, module, ops::MaxPoolOptions},
-};
-use kidu_core::{PadType, ResNetSpec};
+use burn::{module::Module, tensor::Tensor};
+use kidu_core::{Activation, PadType, ResNetSpec};
 
 use crate::{
     init::Initializer,
-    layers::{BatchNorm2d, Conv2d, ConvShape, Linear},
+    layers::{BatchNorm2d, Conv2d, ConvShape, Linear, conv_norm_act, max_pool_3x3},
 };
 
 /// Two 3x3 convolutions and the shortcut around them.
@@ -42,11 +39,11 @@ impl BasicBlock {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let shortcut = match &self.downsample {
-            Some((conv, bn)) => bn.forward(conv.forward(x.clone())),
+            Some((conv, bn)) => conv_norm_act((conv, bn), x.clone(), None, None),
             None => x.clone(),
         };
-        let x = relu(self.bn1.forward(self.conv1.forward(x)));
-        relu(self.bn2.forward(self.conv2.forward(x)) + shortcut)
+        let x = conv_norm_act((&self.conv1, &self.bn1), x, None, Some(Activation::Relu));
+        conv_norm_act((&self.conv2, &self.bn2), x, Some(shortcut), Some(Activation::Relu))
     }
 
     fn set_fixed(&mut self, fixed: bool) {
@@ -107,8 +104,7 @@ impl ResNet {
     }
 
     pub(crate) fn forward_stem(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = relu(self.bn1.forward(self.conv1.forward(x)));
-        module::max_pool2d(x, MaxPoolOptions::new([3; 2]).with_stride([2; 2]).with_padding([1; 2]))
+        max_pool_3x3(conv_norm_act((&self.conv1, &self.bn1), x, None, Some(Activation::Relu)))
     }
 
     pub(crate) fn forward_stage(&self, index: usize, x: Tensor<4>) -> Tensor<4> {

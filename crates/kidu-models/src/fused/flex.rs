@@ -1,0 +1,293 @@
+//! The fused operations on slices, and their gradients.
+
+use burn::backend::Flex;
+use kidu_kernels::{
+    ConvShape, Epilogue, SLACK, conv, depthwise,
+    norm::{self, Bounds, Mask, Moments, Normalised},
+    pool, unfilled, unfilled_with_slack,
+};
+
+use super::{
+    ConvNormActSpec, FusedOps, Normed, Shortcut,
+    layout::{Primitive, channels_last, dims, from_channels_last, from_values, values},
+};
+
+/// Everything that a backward pass of [`FusedOps::conv_norm_act`] needs.
+#[derive(Clone, Debug)]
+pub(super) struct Saved {
+    spec: ConvNormActSpec,
+    shape: ConvShape,
+    /// Channels-last, as all that follow.
+    x: Primitive,
+    weight: Primitive,
+    /// The convolution's output.
+    raw: Primitive,
+    /// The activation's output, where it cannot be told from `raw`.
+    output: Option<Primitive>,
+    affine: Affine,
+}
+
+/// A normalisation as a product and a sum, with what it came from.
+#[derive(Clone, Debug)]
+struct Affine {
+    mean: Vec<f32>,
+    inverse_std: Vec<f32>,
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl Affine {
+    fn new(mean: &[f32], variance: &[f32], gamma: &[f32], beta: &[f32], eps: f64) -> Self {
+        let inverse_std: Vec<f32> = variance.iter().map(|v| (1.0 / (f64::from(*v) + eps).sqrt()) as f32).collect();
+        let scale: Vec<f32> = gamma.iter().zip(&inverse_std).map(|(g, r)| g * r).collect();
+        let shift = beta.iter().zip(mean.iter().zip(&scale)).map(|(b, (m, s))| b - m * s).collect();
+        Self { mean: mean.to_vec(), inverse_std, scale, shift }
+    }
+}
+
+/// Gradients, of what was asked for.
+pub(super) struct Gradients {
+    pub(super) x: Option<Primitive>,
+    pub(super) weight: Option<Primitive>,
+    pub(super) gamma: Primitive,
+    pub(super) beta: Primitive,
+    pub(super) shortcut: Option<Primitive>,
+}
+
+/// Which gradients to compute.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) x: bool,
+    pub(super) weight: bool,
+    pub(super) shortcut: bool,
+}
+
+fn shape_of(x: &Primitive, outputs: usize, spec: &ConvNormActSpec) -> ConvShape {
+    let [images, input, height, width] = dims(x);
+    let ConvNormActSpec { kernel, stride, vertical, horizontal, .. } = *spec;
+    ConvShape { images, height, width, input, output: outputs, kernel, stride, vertical, horizontal }
+}
+
+fn output_dims(shape: &ConvShape) -> [usize; 4] {
+    [shape.images, shape.output, shape.out_height(), shape.out_width()]
+}
+
+/// The parameters and statistics of a batch norm.
+pub(super) struct NormInputs {
+    pub(super) gamma: Primitive,
+    pub(super) beta: Primitive,
+    pub(super) mean: Primitive,
+    pub(super) variance: Primitive,
+}
+
+/// The forward pass, with what the backward pass needs.
+pub(super) fn forward(
+    x: Primitive,
+    weight: Primitive,
+    norm: &NormInputs,
+    shortcut: Option<Primitive>,
+    spec: ConvNormActSpec,
+) -> (Normed<Flex>, Saved) {
+    let weight = weight.to_contiguous();
+    let shape = shape_of(&x, dims(&weight)[0], &spec);
+    let x = channels_last(x);
+    let shortcut = shortcut.map(channels_last);
+    let (raw, moments) = convolve(&shape, &x, &weight, &spec);
+    let [gamma, beta] = [&norm.gamma, &norm.beta].map(Primitive::to_contiguous);
+    let (mean, variance) = if spec.batch {
+        norm::combine(&moments, shape.output)
+    } else {
+        let [mean, variance] = [&norm.mean, &norm.variance].map(Primitive::to_contiguous);
+        (values(&mean).to_vec(), values(&variance).to_vec())
+    };
+    let affine = Affine::new(&mean, &variance, values(&gamma), values(&beta), spec.eps);
+    let mut output = unfilled(raw.len());
+    let added = shortcut.as_ref().map(values);
+    norm::apply(&raw, &affine.scale, &affine.shift, added, spec.bounds, &mut output);
+    let output = from_channels_last(output, output_dims(&shape));
+    let keep = shortcut.is_some() && spec.bounds != Bounds::NONE;
+    let saved = Saved {
+        spec,
+        shape,
+        x,
+        weight,
+        raw: from_values(raw, [shape.out_pixels(), shape.output]),
+        output: keep.then(|| output.clone()),
+        affine,
+    };
+    let channels = [shape.output];
+    let normed = Normed { output, mean: from_values(mean, channels), variance: from_values(variance, channels) };
+    (normed, saved)
+}
+
+/// The convolution's output, and the moments of its chunks if the batch is to be normalised.
+fn convolve(shape: &ConvShape, x: &Primitive, weight: &Primitive, spec: &ConvNormActSpec) -> (Vec<f32>, Vec<Moments>) {
+    let mut raw = unfilled(shape.output_len());
+    let count = if spec.depthwise { depthwise::bands(shape) } else { conv::chunks(shape) };
+    let moments = Slots::new(if spec.batch { count } else { 0 });
+    let after = |number: usize, chunk: &[f32]| {
+        if spec.batch {
+            moments.set(number, Moments::of(chunk, shape.output));
+        }
+    };
+    if spec.depthwise {
+        let packed = depthwise::pack_weight(shape, values(weight));
+        depthwise::forward(shape, values(x), &packed, Epilogue::NONE, &mut raw, after);
+    } else {
+        conv::forward(shape, values(x), &conv::pack_weight(shape, values(weight)), Epilogue::NONE, &mut raw, after);
+    }
+    (raw, moments.into_vec())
+}
+
+/// Places that several threads fill, each one once.
+struct Slots(Vec<std::sync::OnceLock<Moments>>);
+
+impl Slots {
+    fn new(count: usize) -> Self {
+        Self((0..count).map(|_| std::sync::OnceLock::new()).collect())
+    }
+
+    fn set(&self, at: usize, moments: Moments) {
+        let _ = self.0[at].set(moments);
+    }
+
+    fn into_vec(self) -> Vec<Moments> {
+        self.0.into_iter().map(|slot| slot.into_inner().unwrap_or_default()).collect()
+    }
+}
+
+/// The gradients from that of the output.
+pub(super) fn backward(saved: Saved, gradient: Primitive, wanted: Wanted) -> Gradients {
+    let Saved { spec, shape, x, weight, raw, output, affine } = saved;
+    let gradient = channels_last(gradient);
+    let output = output.map(channels_last);
+    let mask = match &output {
+        _ if spec.bounds == Bounds::NONE => Mask::All,
+        Some(output) => Mask::Output(values(output), spec.bounds),
+        None => Mask::Recompute(spec.bounds),
+    };
+    let shortcut = wanted.shortcut.then(|| match &output {
+        Some(output) if spec.bounds != Bounds::NONE => {
+            let mut masked = unfilled(shape.output_len());
+            norm::mask_gradient(values(&gradient), values(output), spec.bounds, &mut masked);
+            from_channels_last(masked, output_dims(&shape))
+        }
+        _ => from_layout(&gradient),
+    });
+    let pass = Normalised {
+        input: values(&raw),
+        scale: &affine.scale,
+        shift: &affine.shift,
+        mean: &affine.mean,
+        inverse_std: &affine.inverse_std,
+        batch: spec.batch,
+        mask,
+    };
+    let mut inner = unfilled_with_slack(shape.output_len(), SLACK);
+    let affine_gradient = pass.backward(values(&gradient), &mut inner);
+    drop((raw, output, gradient));
+    let weight_gradient = wanted.weight.then(|| {
+        let gradient = if spec.depthwise {
+            depthwise::backward_weight(&shape, values(&x), &inner)
+        } else {
+            conv::backward_weight(&shape, values(&x), &inner)
+        };
+        let per_output = if spec.depthwise { 1 } else { shape.input };
+        from_values(gradient, [shape.output, per_output, shape.kernel, shape.kernel])
+    });
+    drop(x);
+    let x = wanted.x.then(|| {
+        let mut target = unfilled(shape.input_len());
+        if spec.depthwise {
+            let packed = depthwise::pack_weight(&shape, values(&weight));
+            depthwise::backward_input(&shape, &inner, &packed, &mut target);
+        } else {
+            conv::backward_input(&shape, &inner, &conv::pack_transposed(&shape, values(&weight)), &mut target);
+        }
+        from_channels_last(target, [shape.images, shape.input, shape.height, shape.width])
+    });
+    let channels = [shape.output];
+    Gradients {
+        x,
+        weight: weight_gradient,
+        gamma: from_values(affine_gradient.gamma, channels),
+        beta: from_values(affine_gradient.beta, channels),
+        shortcut,
+    }
+}
+
+/// A channels-last tensor under its logical `[N, C, H, W]` again.
+fn from_layout(x: &Primitive) -> Primitive {
+    let layout = x.layout().permute(&[0, 3, 1, 2]);
+    x.clone().with_layout(layout)
+}
+
+fn pool_shape(x: &Primitive) -> ConvShape {
+    let [images, channels, height, width] = dims(x);
+    ConvShape {
+        images,
+        height,
+        width,
+        input: channels,
+        output: channels,
+        kernel: 3,
+        stride: 2,
+        vertical: (1, 1),
+        horizontal: (1, 1),
+    }
+}
+
+/// Max pooling, with the places of the largest values.
+pub(super) fn max_pool_forward(x: Primitive) -> (Primitive, (ConvShape, Vec<u8>)) {
+    let shape = pool_shape(&x);
+    let (mut output, mut places) = (unfilled(shape.output_len()), vec![0; shape.output_len()]);
+    pool::max_forward(&shape, values(&channels_last(x)), &mut output, &mut places);
+    (from_channels_last(output, output_dims(&shape)), (shape, places))
+}
+
+pub(super) fn max_pool_backward((shape, places): (ConvShape, Vec<u8>), gradient: Primitive) -> Primitive {
+    let mut input = unfilled(shape.input_len());
+    pool::max_backward(&shape, values(&channels_last(gradient)), &places, &mut input);
+    from_channels_last(input, [shape.images, shape.input, shape.height, shape.width])
+}
+
+/// Mean over the pixels.
+pub(super) fn mean_pool_forward(x: Primitive) -> Primitive {
+    let [images, channels, height, width] = dims(&x);
+    let means = pool::mean_forward(values(&channels_last(x)), channels, height * width);
+    from_values(means, [images, channels, 1, 1])
+}
+
+pub(super) fn mean_pool_backward(dims: [usize; 4], gradient: &Primitive) -> Primitive {
+    let [images, channels, height, width] = dims;
+    let mut input = unfilled(images * channels * height * width);
+    pool::mean_backward(values(&gradient.to_contiguous()), channels, height * width, &mut input);
+    from_channels_last(input, dims)
+}
+
+impl FusedOps for Flex {
+    fn conv_norm_act(
+        x: Primitive,
+        weight: Primitive,
+        gamma: Primitive,
+        beta: Primitive,
+        mean: Primitive,
+        variance: Primitive,
+        shortcut: Shortcut<Self>,
+        spec: ConvNormActSpec,
+    ) -> Normed<Self> {
+        let shortcut = match shortcut {
+            Shortcut::None => None,
+            Shortcut::Add(shortcut) => Some(shortcut),
+        };
+        forward(x, weight, &NormInputs { gamma, beta, mean, variance }, shortcut, spec).0
+    }
+
+    fn max_pool_3x3(x: Primitive) -> Primitive {
+        max_pool_forward(x).0
+    }
+
+    fn mean_pool(x: Primitive) -> Primitive {
+        mean_pool_forward(x)
+    }
+}
