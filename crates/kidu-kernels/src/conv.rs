@@ -185,37 +185,71 @@ pub fn forward(
     assert!(epilogue.residual.is_none_or(|r| r.len() == output.len()), "residual of another shape");
     let (chunk, depth) = (shape.chunk(), shape.depth());
     output.par_chunks_mut(chunk * shape.output).enumerate().for_each(|(number, output)| {
-        let (first, rows) = (number * chunk, output.len() / shape.output);
-        let product = |left: &[f32], output: &mut [f32]| {
-            MatMul {
-                rows,
-                depth,
-                columns: shape.output,
-                left,
-                left_row: depth,
-                left_column: 1,
-                right: weight.right(),
-                output,
-                output_row: shape.output,
-                start: epilogue.bias.map_or(Start::Zero, Start::Bias),
-                finish: Finish {
-                    residual: epilogue.residual.map(|r| &r[first * shape.output..]),
-                    low: epilogue.low,
-                    high: epilogue.high,
-                },
-            }
-            .run(weight.level());
-        };
+        let first = number * chunk;
+        let residual = epilogue.residual.map(|r| &r[first * shape.output..]);
+        let epilogue = Epilogue { residual, ..epilogue };
         if shape.is_pointwise() {
-            product(&input[first * depth..], output);
+            product(&input[first * depth..], weight, epilogue, output);
         } else {
-            with_scratch(rows * depth, |columns| {
+            with_scratch(output.len() / shape.output * depth, |columns| {
                 gather(shape, input, first, 0..depth, columns);
-                product(columns, output);
+                product(columns, weight, epilogue, output);
             });
         }
         after(number, output);
     });
+}
+
+/// Output pixels `first..` of a convolution, counted over the whole batch, on this thread; as many as `output` holds.
+///
+/// # Panics
+/// When a slice does not fit the shape.
+pub fn forward_pixels(
+    shape: &ConvShape,
+    input: &[f32],
+    weight: &Packed,
+    epilogue: Epilogue<'_>,
+    first: usize,
+    output: &mut [f32],
+) {
+    assert_eq!(input.len(), shape.input_len(), "input of another shape");
+    let depth = shape.depth();
+    if shape.is_pointwise() {
+        return product(&input[first * depth..], weight, epilogue, output);
+    }
+    let chunk = shape.chunk();
+    for (number, output) in output.chunks_mut(chunk * shape.output).enumerate() {
+        let (at, rows) = (number * chunk, output.len() / shape.output);
+        let residual = epilogue.residual.map(|r| &r[at * shape.output..]);
+        with_scratch(rows * depth, |columns| {
+            gather(shape, input, first + at, 0..depth, columns);
+            product(columns, weight, Epilogue { residual, ..epilogue }, output);
+        });
+    }
+}
+
+/// Rows of a matrix times a packed weight, on this thread; as many as `output` holds. `epilogue.residual` begins with
+/// the first of them.
+///
+/// # Panics
+/// When a slice does not fit.
+pub fn product(left: &[f32], weight: &Packed, epilogue: Epilogue<'_>, output: &mut [f32]) {
+    MatMul {
+        rows: output.len() / weight.columns(),
+        depth: weight.depth(),
+        runs: 1,
+        left_run: 0,
+        columns: weight.columns(),
+        left,
+        left_row: weight.depth(),
+        left_column: 1,
+        right: weight.right(),
+        output,
+        output_row: weight.columns(),
+        start: epilogue.bias.map_or(Start::Zero, Start::Bias),
+        finish: Finish { residual: epilogue.residual, low: epilogue.low, high: epilogue.high },
+    }
+    .run(weight.level());
 }
 
 /// How many chunks [`forward`] makes.
@@ -281,6 +315,8 @@ pub fn backward_input(shape: &ConvShape, gradient: &[f32], weight: &Packed, inpu
                 MatMul {
                     rows,
                     depth: shape.output,
+                    runs: 1,
+                    left_run: 0,
                     columns: depth,
                     left: &gradient[first * shape.output..],
                     left_row: shape.output,
@@ -364,6 +400,8 @@ fn reduce(
             MatMul {
                 rows: slice,
                 depth: rows,
+                runs: 1,
+                left_run: 0,
                 columns: shape.output,
                 left,
                 left_row: 1,

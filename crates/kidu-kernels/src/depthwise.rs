@@ -65,6 +65,26 @@ pub fn forward(
     });
 }
 
+/// Rows `first..` of the output of one image, on this thread; as many as `output` holds.
+///
+/// # Panics
+/// When a slice does not fit the shape.
+pub fn forward_rows(
+    shape: &ConvShape,
+    input: &[f32],
+    weight: &[f32],
+    epilogue: Epilogue<'_>,
+    first: usize,
+    output: &mut [f32],
+) {
+    assert_eq!(shape.images, 1, "rows of one image");
+    check(shape, input, weight);
+    assert!(epilogue.bias.is_none_or(|b| b.len() == shape.input), "bias of another shape");
+    let rows = output.len() / (shape.out_width() * shape.input);
+    assert!(first + rows <= shape.out_height(), "rows outside the image");
+    dispatch(Band { shape, input, weight, epilogue, first, output });
+}
+
 /// How many bands [`forward`] makes.
 pub fn bands(shape: &ConvShape) -> usize {
     shape.images * shape.out_height().div_ceil(band(shape))
@@ -182,9 +202,12 @@ impl Band<'_> {
             }
             // SAFETY (pointers below): rows top..bottom and the whole width of the kernel are inside the image.
             let at = line * shape.width + from * STRIDE - shape.horizontal.0;
+            let mut rows = [std::ptr::null(); 5];
+            for (ky, row) in rows[..bottom - top].iter_mut().enumerate() {
+                *row = self.input.as_ptr().add((at + ky * shape.width) * channels);
+            }
             let segment = Segment {
-                input: self.input.as_ptr().add(at * channels),
-                input_row: shape.width * channels,
+                rows,
                 weight: self.weight.as_ptr().add(top * K * channels),
                 kernel_rows: bottom - top,
                 bias: self.epilogue.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
@@ -229,9 +252,8 @@ impl Band<'_> {
 
 /// Neighbouring outputs of one row whose taps are all there.
 pub(crate) struct Segment {
-    /// First tap of the first output.
-    pub(crate) input: *const f32,
-    pub(crate) input_row: usize,
+    /// First tap of the first output, for each row of the kernel.
+    pub(crate) rows: [*const f32; 5],
     /// First valid row of the kernel.
     pub(crate) weight: *const f32,
     pub(crate) kernel_rows: usize,
@@ -281,16 +303,15 @@ impl Segment {
         let load = |p: *const f32| if TAIL { S::load_head(p, n) } else { S::load(p) };
         let start = if self.bias.is_null() { S::splat(0.0) } else { load(self.bias.add(c)) };
         let mut sums = [start; N];
-        let mut input = self.input.add(x * STRIDE * self.channels + c);
         let mut weight = self.weight.add(c);
-        for _ in 0..self.kernel_rows {
+        for row in &self.rows[..self.kernel_rows.min(5)] {
+            let input = row.add(x * STRIDE * self.channels + c);
             for kx in 0..K {
                 let factor = load(weight.add(kx * self.channels));
                 for (j, sum) in sums.iter_mut().enumerate() {
                     *sum = S::fma(load(input.add((j * STRIDE + kx) * self.channels)), factor, *sum);
                 }
             }
-            input = input.add(self.input_row);
             weight = weight.add(K * self.channels);
         }
         let (low, high) = (S::splat(self.low), S::splat(self.high));

@@ -4,6 +4,7 @@
 //! Tensors are plain slices of `f32`, `[images, height, width, channels]`. Results do not depend on the number of
 //! threads; between instruction sets they differ by rounding.
 
+pub mod block;
 mod buffer;
 pub mod conv;
 pub mod depthwise;
@@ -12,6 +13,9 @@ pub mod norm;
 mod pack;
 pub mod pool;
 mod simd;
+pub mod stem;
+pub mod team;
+pub mod winograd;
 
 pub use buffer::{SLACK, unfilled, unfilled_with_slack};
 pub use conv::{ConvShape, Epilogue};

@@ -42,10 +42,15 @@ impl Finish<'_> {
     pub(crate) const NOTHING: Self = Finish { residual: None, low: f32::NEG_INFINITY, high: f32::INFINITY };
 }
 
-/// output[i, j] = finish(start[j] + sum over p of left[i * left_row + p * left_column] * right[p, j]).
+/// output[i, j] = finish(start[j] + sum over r, p of left[i * left_row + r * left_run + p * left_column] * right[q, j])
+/// with q = r * depth + p.
 pub(crate) struct MatMul<'a> {
     pub(crate) rows: usize,
+    /// Terms of a run.
     pub(crate) depth: usize,
+    /// Runs: places along the reduced dimension where the left-hand side jumps. 1 for a matrix.
+    pub(crate) runs: usize,
+    pub(crate) left_run: usize,
     pub(crate) columns: usize,
     pub(crate) left: &'a [f32],
     pub(crate) left_row: usize,
@@ -68,10 +73,12 @@ impl MatMul<'_> {
         }
         let width = level.panel();
         let panels = self.columns.div_ceil(width);
-        if self.depth > 0 {
-            let left = (self.rows - 1) * self.left_row + (self.depth - 1) * self.left_column;
+        assert!(self.runs == 1 || self.depth <= DEPTH_BLOCK, "runs are short");
+        if self.depth > 0 && self.runs > 0 {
+            let last_run = (self.runs - 1) * self.left_run;
+            let left = (self.rows - 1) * self.left_row + last_run + (self.depth - 1) * self.left_column;
             assert!(left < self.left.len(), "left-hand side too short");
-            let right = (panels - 1) * self.right.panel + (self.depth - 1) * self.right.row + width;
+            let right = (panels - 1) * self.right.panel + (self.runs * self.depth - 1) * self.right.row + width;
             assert!(right <= self.right.values.len(), "right-hand side too short for whole panels");
         }
         let output = (self.rows - 1) * self.output_row + self.columns;
@@ -92,7 +99,7 @@ impl Work for MatMul<'_> {
         let width = tile_width::<S>();
         let output = self.output.as_mut_ptr();
         let depth_step = self.depth.clamp(1, DEPTH_BLOCK);
-        let sweep = (LEFT_BLOCK / depth_step).max(S::TILE_ROWS);
+        let sweep = (LEFT_BLOCK / (depth_step * self.runs.max(1))).max(S::TILE_ROWS);
         let mut p = 0;
         loop {
             let depth = depth_step.min(self.depth - p);
@@ -139,6 +146,8 @@ impl MatMul<'_> {
             let place = at * self.output_row + j;
             let tile = Tile {
                 depth,
+                runs: self.runs,
+                left_run: self.left_run,
                 left: self.left.as_ptr().add(at * self.left_row + p * self.left_column),
                 left_row: self.left_row,
                 left_column: self.left_column,
@@ -165,6 +174,8 @@ impl MatMul<'_> {
 /// A block of the output that is summed up in registers.
 struct Tile {
     depth: usize,
+    runs: usize,
+    left_run: usize,
     left: *const f32,
     left_row: usize,
     left_column: usize,
@@ -206,20 +217,23 @@ impl Tile {
     #[inline(always)]
     unsafe fn sum<S: Simd, const R: usize, const N: usize>(&self) {
         let mut sums = [[S::splat(0.0); N]; R];
-        let (mut left, mut right) = (self.left, self.right);
-        for _ in 0..self.depth {
-            let mut row = [S::splat(0.0); N];
-            for (n, value) in row.iter_mut().enumerate() {
-                *value = S::load(right.add(n * S::LANES));
-            }
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let factor = S::splat(*left.add(r * self.left_row));
-                for n in 0..N {
-                    sums[n] = S::fma(factor, row[n], sums[n]);
+        let mut right = self.right;
+        for run in 0..self.runs {
+            let mut left = self.left.add(run * self.left_run);
+            for _ in 0..self.depth {
+                let mut row = [S::splat(0.0); N];
+                for (n, value) in row.iter_mut().enumerate() {
+                    *value = S::load(right.add(n * S::LANES));
                 }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let factor = S::splat(*left.add(r * self.left_row));
+                    for n in 0..N {
+                        sums[n] = S::fma(factor, row[n], sums[n]);
+                    }
+                }
+                left = left.add(self.left_column);
+                right = right.add(self.right_row);
             }
-            left = left.add(self.left_column);
-            right = right.add(self.right_row);
         }
         let (low, high) = (S::splat(self.low), S::splat(self.high));
         // The loop above keeps its sums in registers only if nothing indexes them by a variable: the common case is

@@ -40,6 +40,39 @@ pub fn max_forward(shape: &ConvShape, input: &[f32], output: &mut [f32], places:
     });
 }
 
+/// Rows `first..` of the max-pooled output of one image, on this thread; as many as `output` holds.
+///
+/// # Panics
+/// When a slice does not fit the shape.
+pub fn max_rows(shape: &ConvShape, input: &[f32], first: usize, output: &mut [f32]) {
+    assert_eq!(input.len(), shape.input_len(), "input of another shape");
+    let channels = shape.input;
+    for (i, row) in output.chunks_exact_mut(shape.out_width() * channels).enumerate() {
+        let (top, bottom, line) = shape.window(first + i, shape.vertical.0, shape.height);
+        for (x, output) in row.chunks_exact_mut(channels).enumerate() {
+            let (left, right, column) = shape.window(x, shape.horizontal.0, shape.width);
+            output.fill(f32::NEG_INFINITY);
+            for ky in top..bottom {
+                for kx in left..right {
+                    let pixel = (line + ky - top) * shape.width + column + kx - left;
+                    let values = output.iter_mut().zip(&input[pixel * channels..][..channels]);
+                    values.for_each(|(best, value)| *best = if *value > *best || value.is_nan() { *value } else { *best });
+                }
+            }
+        }
+    }
+}
+
+/// The mean of each channel of one image, `[pixels, channels]` to `[channels]`.
+pub fn mean_into(input: &[f32], channels: usize, output: &mut [f32]) {
+    output.fill(0.0);
+    for pixel in input.chunks_exact(channels) {
+        output.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
+    }
+    let scale = channels as f32 / input.len().max(1) as f32;
+    output.iter_mut().for_each(|sum| *sum *= scale);
+}
+
 /// The gradient of the input of [`max_forward`].
 ///
 /// # Panics
@@ -72,13 +105,8 @@ pub fn max_backward(shape: &ConvShape, gradient: &[f32], places: &[u8], input: &
 pub fn mean_forward(input: &[f32], channels: usize, pixels: usize) -> Vec<f32> {
     assert!(input.len().is_multiple_of(channels * pixels), "input of another shape");
     let mut output = vec![0.0f32; input.len() / pixels];
-    output.par_chunks_mut(channels).zip(input.par_chunks(channels * pixels)).for_each(|(output, input)| {
-        for pixel in input.chunks_exact(channels) {
-            output.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
-        }
-        let scale = 1.0 / pixels as f32;
-        output.iter_mut().for_each(|sum| *sum *= scale);
-    });
+    let images = output.par_chunks_mut(channels).zip(input.par_chunks(channels * pixels));
+    images.for_each(|(output, input)| mean_into(input, channels, output));
     output
 }
 

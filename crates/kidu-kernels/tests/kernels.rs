@@ -4,6 +4,8 @@ use kidu_kernels::{
     ConvShape, Epilogue, Level, SLACK, conv, depthwise,
     norm::{self, Bounds, Mask, Moments, Normalised},
     pool,
+    stem::{self, PaddedImage, StemWeights},
+    winograd::{self, WinogradWeights},
 };
 use proptest::prelude::*;
 
@@ -280,6 +282,61 @@ fn pooling_is_its_definition() {
     let mut spread = [0.0; 8];
     pool::mean_backward(&means, 2, 2, &mut spread);
     assert_eq!(spread, [1.0, 2.0, 1.0, 2.0, 0.5, -0.5, 0.5, -0.5]);
+}
+
+#[test]
+fn winograd_is_the_direct_convolution() {
+    for (side, channels, pads) in [
+        ((8, 8), (16, 32), (1, 1)),
+        ((7, 7), (33, 40), (1, 1)),
+        ((14, 9), (64, 17), (1, 1)),
+        ((6, 6), (8, 8), (0, 2)),
+        ((1, 1), (3, 5), (1, 1)),
+    ] {
+        let shape = ConvShape { vertical: pads, horizontal: pads, ..shape(1, side, channels, 3, 1) };
+        let (input, weight) = (noise(shape.input_len(), 1), noise(shape.depth() * shape.output, 2));
+        let (bias, residual) = (noise(shape.output, 3), noise(shape.output_len(), 4));
+        let mut expected = vec![0.0f64; shape.output_len()];
+        products(&shape, 1, |o, i, w| expected[o] += f64::from(input[i]) * f64::from(weight[w]));
+        for (o, value) in expected.iter_mut().enumerate() {
+            *value = (*value + f64::from(bias[o % shape.output]) + f64::from(residual[o])).max(0.0);
+        }
+        for level in Level::available() {
+            assert!(level.force());
+            let weights = WinogradWeights::new(&shape, &weight);
+            let mut output = vec![f32::NAN; shape.output_len()];
+            let row = shape.out_width() * shape.output;
+            for (number, rows) in output.chunks_mut(winograd::ROWS * row).enumerate() {
+                let first = number * winograd::ROWS;
+                let epilogue =
+                    Epilogue { bias: Some(&bias), residual: Some(&residual[first * row..]), low: 0.0, high: f32::INFINITY };
+                winograd::forward_rows(&shape, &input, &weights, epilogue, first, rows);
+            }
+            assert_close(&output, &expected, 2e-5);
+        }
+    }
+}
+
+#[test]
+fn the_stem_is_the_direct_convolution_of_planes() {
+    for (kernel, stride, pads, outputs) in [(3, 2, (1, 1), 32), (7, 2, (3, 3), 64), (3, 2, (0, 1), 10)] {
+        let shape = ConvShape { vertical: pads, horizontal: pads, ..shape(1, (10, 13), (3, outputs), kernel, stride) };
+        let (input, weight) = (noise(shape.input_len(), 1), noise(shape.depth() * shape.output, 2));
+        let mut expected = vec![0.0f64; shape.output_len()];
+        products(&shape, 1, |o, i, w| expected[o] += f64::from(input[i]) * f64::from(weight[w]));
+        let pixels = shape.height * shape.width;
+        let planes: Vec<f32> = (0..input.len()).map(|i| input[i % pixels * 3 + i / pixels]).collect();
+        for level in Level::available() {
+            assert!(level.force());
+            let image = PaddedImage::new(&shape);
+            let mut padded = vec![f32::NAN; image.len()];
+            image.fill(&planes, &mut padded);
+            let mut output = vec![f32::NAN; shape.output_len()];
+            let weights = StemWeights::new(&shape, &weight);
+            stem::forward_rows(&shape, &padded, &weights, Epilogue::NONE, 0, &mut output);
+            assert_close(&output, &expected, 1e-5);
+        }
+    }
 }
 
 #[test]

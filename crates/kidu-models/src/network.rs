@@ -1,11 +1,12 @@
 //! Any of the known networks behind one type.
 
+use std::sync::Arc;
+
 use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
 use kidu_core::Architecture;
-use rayon::prelude::*;
 
 use crate::{
     efficientnet::EfficientNet,
@@ -16,9 +17,6 @@ use crate::{
     parameters::{self, Location},
     resnet::ResNet,
 };
-
-/// Images that go through the network together when it predicts on a CPU.
-const PREDICT_SLICE: usize = 4;
 
 /// A place between two parts of a network, in the order of the forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,9 +46,7 @@ enum Family {
 pub struct Network {
     family: Family,
     #[module(skip)]
-    num_stages: usize,
-    #[module(skip)]
-    num_features: usize,
+    architecture: Arc<Architecture>,
     #[module(skip)]
     num_classes: usize,
 }
@@ -63,8 +59,7 @@ impl Network {
             Architecture::ResNet(spec) => Family::ResNet(ResNet::new(spec, num_classes, &init)),
             Architecture::EfficientNet(spec) => Family::EfficientNet(EfficientNet::new(spec, num_classes, &init)),
         };
-        let (num_stages, num_features) = (architecture.num_stages(), architecture.num_features());
-        Self { family, num_stages, num_features, num_classes }
+        Self { family, architecture: Arc::new(architecture.clone()), num_classes }
     }
 
     /// Number of classes.
@@ -72,14 +67,19 @@ impl Network {
         self.num_classes
     }
 
+    /// What it was built from.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
     /// Number of features that the classifier sees.
     pub fn num_features(&self) -> usize {
-        self.num_features
+        self.architecture.num_features()
     }
 
     /// Number of stages.
     pub fn num_stages(&self) -> usize {
-        self.num_stages
+        self.architecture.num_stages()
     }
 
     /// Logits, [N, classes], of normalised images, [N, 3, H, W].
@@ -89,7 +89,7 @@ impl Network {
 
     /// The last feature map before pooling, [N, features, H', W'] (timm's `forward_features`).
     pub fn forward_features(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.forward_between(x, Cut::Image, Cut::Stage(self.num_stages));
+        let x = self.forward_between(x, Cut::Image, Cut::Stage(self.num_stages()));
         self.head(x)
     }
 
@@ -111,30 +111,6 @@ impl Network {
         if to == Cut::Features && from < Cut::Features { mean_pool(self.head(x)) } else { x }
     }
 
-    /// As [`Network::forward_between`], for prediction: the batch goes through in slices of a few images, several at a
-    /// time on a CPU. Smaller tensors stay in the caches, and the parts of an operation that use one core overlap. The
-    /// slices do not depend on the number of threads, so neither do the numbers.
-    pub fn predict_between(&self, x: Tensor<4>, from: Cut, to: Cut) -> Tensor<4> {
-        let images = x.dims()[0];
-        if images <= PREDICT_SLICE || x.device() != Device::flex() {
-            return self.forward_between(x, from, to);
-        }
-        let starts: Vec<usize> = (0..images).step_by(PREDICT_SLICE).collect();
-        let parts: Vec<Tensor<4>> = starts
-            .into_par_iter()
-            .map(|start| {
-                let slice = x.clone().narrow(0, start, PREDICT_SLICE.min(images - start));
-                self.forward_between(slice, from, to)
-            })
-            .collect();
-        Tensor::cat(parts, 0)
-    }
-
-    /// Logits of normalised images by [`Network::predict_between`].
-    pub fn predict(&self, x: Tensor<4>) -> Tensor<2> {
-        self.classify(self.predict_between(x, Cut::Image, Cut::Features))
-    }
-
     /// Logits from pooled features, [N, features, 1, 1].
     pub fn classify(&self, features: Tensor<4>) -> Tensor<2> {
         let features = features.flatten::<2>(1, 3);
@@ -150,13 +126,13 @@ impl Network {
     /// # Errors
     /// [`ModelError::Setting`] when the network has fewer stages.
     pub fn freeze(mut self, freeze: Freeze, freeze_bn: bool) -> Result<Self> {
-        let freeze = freeze.resolve(self.num_stages);
+        let freeze = freeze.resolve(self.num_stages());
         if let Freeze::Stages(n) = freeze
-            && n > self.num_stages
+            && n > self.num_stages()
         {
             return Err(ModelError::Setting(format!(
                 "model.freeze: {n} stages asked for, the network has {}; use 1..={} or backbone",
-                self.num_stages, self.num_stages
+                self.num_stages(), self.num_stages()
             )));
         }
         let frozen = |at: Location| match (freeze, at) {
@@ -185,8 +161,8 @@ impl Network {
     fn stages_before(&self, cut: Cut) -> usize {
         match cut {
             Cut::Image => 0,
-            Cut::Stage(n) => n.min(self.num_stages),
-            Cut::Features => self.num_stages,
+            Cut::Stage(n) => n.min(self.num_stages()),
+            Cut::Features => self.num_stages(),
         }
     }
 }

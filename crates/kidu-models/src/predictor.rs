@@ -1,4 +1,4 @@
-//! From a bundle to logits with the Burn network.
+//! From a bundle to logits.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kidu_core::{Bundle, BundleManifest};
@@ -6,15 +6,14 @@ use kidu_core::{Bundle, BundleManifest};
 use crate::{
     device::Accelerator,
     error::{ModelError, Result},
-    network::Network,
-    state_dict::to_host,
+    inference::Inference,
+    network::{Cut, Network},
     weights,
 };
 
-/// A network with a bundle's weights, ready to predict.
-#[derive(Debug)]
+/// A bundle's network on one of the backends, ready to predict: the inference plan on the CPU, Burn elsewhere.
 pub struct Predictor {
-    network: Network,
+    inference: Inference,
     device: Device,
     manifest: BundleManifest,
 }
@@ -29,7 +28,8 @@ impl Predictor {
         let device = accelerator.device()?;
         let network = Network::new(&manifest.architecture()?, manifest.classes.len(), 0, &device);
         let network = weights::read(&bundle.weights())?.apply(network, &manifest.model)?;
-        Ok(Self { network, device, manifest })
+        let image = [3, manifest.image.height as usize, manifest.image.width as usize];
+        Ok(Self { inference: Inference::new(&network, image)?, device, manifest })
     }
 
     /// The bundle's manifest.
@@ -56,8 +56,8 @@ impl Predictor {
             return Ok(Vec::new());
         }
         let shape = [count, 3, spec.height as usize, spec.width as usize];
-        let logits = self.network.predict(Tensor::from_data(TensorData::new(images.to_vec(), shape), &self.device));
-        let classes = self.manifest.classes.len();
-        Ok(to_host(logits.reshape([count * classes])).chunks(classes).map(<[f32]>::to_vec).collect())
+        let images = Tensor::from_data(TensorData::new(images.to_vec(), shape), &self.device);
+        let logits = self.inference.logits(images, Cut::Image)?;
+        Ok(logits.chunks(self.manifest.classes.len()).map(<[f32]>::to_vec).collect())
     }
 }

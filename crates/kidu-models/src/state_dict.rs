@@ -124,9 +124,9 @@ pub(crate) fn floats(bytes: &[u8], dtype: &str) -> Option<Vec<f32>> {
     }
 }
 
-/// Copies a flat tensor to the host.
-#[allow(clippy::expect_used, reason = "parameters are float32 on every backend that is offered")]
-pub fn to_host(value: Tensor<1>) -> Vec<f32> {
+/// Copies a tensor to the host.
+#[allow(clippy::expect_used, reason = "tensors are float32 on every backend that is offered")]
+pub fn to_host<const D: usize>(value: Tensor<D>) -> Vec<f32> {
     value.into_data().convert::<f32>().try_into_vec::<f32>().expect("float32 data")
 }
 

@@ -2,7 +2,9 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kidu_core::Progress;
-use kidu_models::{Cut, Network, parameters};
+use kidu_models::{Cut, Inference, Network};
+
+pub(crate) use kidu_models::{inference::device_of, state_dict::to_host as host};
 
 use crate::{
     error::Result,
@@ -33,6 +35,7 @@ pub fn predict_logits(
     progress: &dyn Progress,
 ) -> Result<Predictions> {
     let device = device_of(network);
+    let inference = Inference::new(network, source.image_shape())?;
     let mut found = Predictions::default();
     progress.begin(what, "images", Some(source.images() as u64));
     for batch in source.epoch(0, 0) {
@@ -41,7 +44,8 @@ pub fn predict_logits(
         let images = batch.labels.len();
         found.labels.extend(&batch.labels);
         found.indices.extend(&batch.indices);
-        let logits = host(network.predict(image_tensor(batch, source.image_shape(), &device)));
+        let images_tensor = image_tensor(batch, source.image_shape(), &device);
+        let logits = inference.logits(images_tensor, Cut::Image).inspect_err(|_| progress.end())?;
         found.logits.extend(logits.chunks(network.num_classes()).map(<[f32]>::to_vec));
         progress.advance(images as u64);
     }
@@ -73,28 +77,8 @@ impl Score {
     }
 }
 
-/// Logits of what stands at a cut, on the host.
-pub(crate) fn logits_from(network: &Network, x: Tensor<4>, from: Cut) -> Vec<f32> {
-    host(network.classify(network.predict_between(x, from, Cut::Features)))
-}
-
-/// The device of a network's parameters, without autodiff.
-pub(crate) fn device_of(network: &Network) -> Device {
-    let mut device = None;
-    parameters::visit(network, |_, value| {
-        device.get_or_insert_with(|| value.device());
-    });
-    device.unwrap_or_default()
-}
-
 /// A batch as a tensor.
 pub(crate) fn image_tensor(batch: Batch, [c, h, w]: [usize; 3], device: &Device) -> Tensor<4> {
     let shape = [batch.labels.len(), c, h, w];
     Tensor::from_data(TensorData::new(batch.images, shape), device)
-}
-
-/// Copies a tensor to the host.
-#[allow(clippy::expect_used, reason = "activations are float32 on every backend that is offered")]
-pub(crate) fn host<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.into_data().convert::<f32>().try_into_vec::<f32>().expect("float32 data")
 }

@@ -18,7 +18,7 @@ use std::{
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kidu_core::{ContentHasher, Progress, Sha256Hex, files, rng};
-use kidu_models::{Cut, Network};
+use kidu_models::{Cut, Inference, Network};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +121,7 @@ impl FeatureCache {
         (progress, stop): (&dyn Progress, &AtomicBool),
     ) -> Result<Option<Self>> {
         let device = device_of(network);
+        let inference = Inference::new(network, source.image_shape())?;
         let mut header = Header { key, shape: probe.shape, views, indices: Vec::new(), labels: Vec::new() };
         let mut values = Vec::with_capacity(source.images() * header.row_len());
         let one = header.row_len() / views.max(1);
@@ -133,9 +134,9 @@ impl FeatureCache {
             header.indices.extend(&batch.indices);
             header.labels.extend(&batch.labels);
             let x = image_tensor(batch, source.image_shape(), &device);
-            let mut of_views = vec![host(network.predict_between(x.clone(), Cut::Image, cut))];
+            let mut of_views = vec![host(inference.between(x.clone(), Cut::Image, cut)?)];
             if views > 1 {
-                of_views.push(host(network.predict_between(x.flip([3]), Cut::Image, cut)));
+                of_views.push(host(inference.between(x.flip([3]), Cut::Image, cut)?));
             }
             for image in 0..images {
                 of_views.iter().for_each(|view| values.extend_from_slice(&view[image * one..(image + 1) * one]));

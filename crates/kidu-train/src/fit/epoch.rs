@@ -2,11 +2,13 @@
 
 use std::{sync::atomic::Ordering, time::Instant};
 
+use kidu_models::Inference;
+
 use super::{phase::Phase, run::Run, setup::Setup, step};
 use crate::{
     checkpoint::CheckpointDir,
     error::{Result, TrainError},
-    evaluate::{Score, logits_from},
+    evaluate::Score,
     history::{EpochRow, LR, TRAIN_ACC, TRAIN_LOSS, VAL_ACC, VAL_LOSS},
     optimizer::Accumulator,
     tracker::{StepRow, Trackers},
@@ -156,7 +158,7 @@ fn score(
     run: &Run,
     source: &dyn crate::source::BatchSource,
 ) -> Result<Option<Score>> {
-    let network = run.evaluation_network();
+    let inference = Inference::new(&run.evaluation_network(), source.image_shape())?;
     let mut score = Score::default();
     for input in phase.val_inputs(setup, source) {
         let input = input?;
@@ -167,7 +169,7 @@ fn score(
         if setup.request.stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        score.add(&logits_from(&network, input.x, input.at), &input.labels);
+        score.add(&inference.logits(input.x, input.at)?, &input.labels);
         if setup.request.callbacks.progress_bar {
             setup.request.progress.advance(input.labels.len() as u64);
         }

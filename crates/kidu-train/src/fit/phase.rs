@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use burn::{module::Module, tensor::Tensor};
-use kidu_models::{Cut, Freeze, Network};
+use kidu_models::{Cut, Freeze, Inference, Network};
 
 use super::{
     run::Run,
@@ -34,7 +34,7 @@ pub(super) struct Phase {
     /// The frozen part ends here.
     pub(super) cut: Cut,
     /// The network in prediction mode, for its frozen part.
-    frozen: Option<Network>,
+    frozen: Option<Inference>,
     train: Option<FeatureCache>,
     val: Option<FeatureCache>,
 }
@@ -52,7 +52,7 @@ impl Phase {
         if setup.wants_cache() && !phase.fill(setup, run, &network)? {
             return Ok(None);
         }
-        phase.frozen = Some(network);
+        phase.frozen = Some(Inference::new(&network, setup.request.train.image_shape())?);
         Ok(Some(phase))
     }
 
@@ -110,10 +110,10 @@ impl Phase {
     }
 
     /// What stands at the end of the frozen part.
-    pub(super) fn at_cut(&self, input: Tensor<4>, at: Cut) -> Tensor<4> {
+    pub(super) fn at_cut(&self, input: Tensor<4>, at: Cut) -> Result<Tensor<4>> {
         match &self.frozen {
-            Some(network) if at < self.cut => network.predict_between(input, at, self.cut),
-            _ => input,
+            Some(inference) if at < self.cut => Ok(inference.between(input, at, self.cut)?),
+            _ => Ok(input),
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) struct StepResult {
 pub(super) fn forward_backward(setup: &Setup<'_>, phase: &Phase, run: &mut Run, input: Input) -> Result<StepResult> {
     let Input { number, x, at, labels } = input;
     let cut = phase.cut;
-    let x = if at < cut { run.profile.time("frozen part", || phase.at_cut(x, at)) } else { x };
+    let x = if at < cut { run.profile.time("frozen part", || phase.at_cut(x, at))? } else { x };
     let (network, state) = (&run.network, &run.state);
     let (loss, correct) = run.profile.time("forward", || {
         let x = Tensor::from_inner(x);
