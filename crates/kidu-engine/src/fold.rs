@@ -10,12 +10,7 @@ pub(crate) struct Folded {
 
 /// gamma / sqrt(variance + eps) * (conv(x) - mean) + beta as one convolution with a bias. In float64: the product of
 /// the two roundings would be lost for good.
-pub(crate) fn fold(
-    weights: &dyn Weights,
-    (conv, norm): (&str, &str),
-    shape: [usize; 4],
-    eps: f64,
-) -> Result<Folded> {
+pub(crate) fn fold(weights: &dyn Weights, (conv, norm): (&str, &str), shape: [usize; 4], eps: f64) -> Result<Folded> {
     let weight = weights.values(&format!("{conv}.weight"), &shape)?;
     let part = |name: &str| weights.values(&format!("{norm}.{name}"), &shape[..1]);
     let (gamma, beta, mean, variance) = (part("weight")?, part("bias")?, part("running_mean")?, part("running_var")?);

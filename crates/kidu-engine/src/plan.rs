@@ -112,7 +112,9 @@ impl Plan {
         let [c, h, w] = self.shape(from);
         if !values.len().is_multiple_of(start.len()) {
             let found = values.len();
-            return Err(EngineError::Input(format!("{found} values are not a whole number of [{c}, {h}, {w}] tensors")));
+            return Err(EngineError::Input(format!(
+                "{found} values are not a whole number of [{c}, {h}, {w}] tensors"
+            )));
         }
         if from > to {
             return Err(EngineError::Input(format!("{from:?} comes after {to:?}")));
@@ -154,7 +156,12 @@ impl Plan {
     pub fn classify(&self, features: &[f32]) -> Vec<f32> {
         let (packed, bias) = &self.classifier;
         let mut logits = vec![0.0; features.len() / packed.depth() * packed.columns()];
-        conv::product(features, packed, kidu_kernels::Epilogue { bias: Some(bias), ..kidu_kernels::Epilogue::NONE }, &mut logits);
+        conv::product(
+            features,
+            packed,
+            kidu_kernels::Epilogue { bias: Some(bias), ..kidu_kernels::Epilogue::NONE },
+            &mut logits,
+        );
         logits
     }
 

@@ -18,11 +18,7 @@ pub trait Weights {
     fn values(&self, key: &str, shape: &[usize]) -> Result<&[f32]> {
         let wrong = |problem: String| EngineError::Weights { key: key.to_string(), problem };
         let (found, values) = self.tensor(key).ok_or_else(|| wrong("is missing".into()))?;
-        if found == shape {
-            Ok(values)
-        } else {
-            Err(wrong(format!("has the shape {found:?} instead of {shape:?}")))
-        }
+        if found == shape { Ok(values) } else { Err(wrong(format!("has the shape {found:?} instead of {shape:?}"))) }
     }
 }
 

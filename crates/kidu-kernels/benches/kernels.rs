@@ -5,6 +5,9 @@ use std::{hint::black_box, time::Instant};
 
 use kidu_kernels::{ConvShape, Epilogue, SLACK, conv, depthwise, norm, unfilled};
 
+#[global_allocator]
+static ALLOCATOR: kidu_kernels::CacheAligned<std::alloc::System> = kidu_kernels::CacheAligned(std::alloc::System);
+
 /// Best of some runs, in seconds.
 fn time(mut work: impl FnMut()) -> f64 {
     let once = |work: &mut dyn FnMut()| {

@@ -88,7 +88,7 @@ impl ConvShape {
     }
 
     /// The convolution that takes the output's gradient to the input's, for stride 1.
-    fn transposed(&self) -> Self {
+    pub(crate) fn transposed(&self) -> Self {
         let flip = |(before, after): (usize, usize)| (self.kernel - 1 - before, self.kernel - 1 - after);
         Self {
             images: self.images,

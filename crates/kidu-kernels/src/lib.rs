@@ -4,6 +4,7 @@
 //! Tensors are plain slices of `f32`, `[images, height, width, channels]`. Results do not depend on the number of
 //! threads; between instruction sets they differ by rounding.
 
+mod alloc;
 pub mod block;
 mod buffer;
 pub mod conv;
@@ -17,6 +18,7 @@ pub mod stem;
 pub mod team;
 pub mod winograd;
 
+pub use alloc::CacheAligned;
 pub use buffer::{SLACK, unfilled, unfilled_with_slack};
 pub use conv::{ConvShape, Epilogue};
 pub use pack::Packed;

@@ -135,7 +135,7 @@ impl MatMul<'_> {
     ) {
         let columns = width.min(self.columns - j);
         let bias = match self.start {
-            Start::Bias(bias) => bias.as_ptr().add(j),
+            Start::Bias(bias) if p == 0 => bias.as_ptr().add(j),
             _ => std::ptr::null(),
         };
         let blocks = rows.div_ceil(S::TILE_ROWS);
@@ -216,7 +216,16 @@ impl Tile {
 
     #[inline(always)]
     unsafe fn sum<S: Simd, const R: usize, const N: usize>(&self) {
-        let mut sums = [[S::splat(0.0); N]; R];
+        let mut bias = [S::splat(0.0); N];
+        if !self.bias.is_null() {
+            for (n, bias) in bias.iter_mut().enumerate() {
+                let count = self.columns.saturating_sub(n * S::LANES);
+                if count > 0 {
+                    *bias = S::load_n(self.bias.add(n * S::LANES), count);
+                }
+            }
+        }
+        let mut sums = [bias; R];
         let mut right = self.right;
         for run in 0..self.runs {
             let mut left = self.left.add(run * self.left_run);
@@ -239,17 +248,10 @@ impl Tile {
         // The loop above keeps its sums in registers only if nothing indexes them by a variable: the common case is
         // unrolled, the others take a copy.
         if self.columns == N * S::LANES && !self.accumulate && self.residual.is_null() {
-            let mut bias = [S::splat(0.0); N];
-            if !self.bias.is_null() {
-                for (n, bias) in bias.iter_mut().enumerate() {
-                    *bias = S::load(self.bias.add(n * S::LANES));
-                }
-            }
             for (r, sums) in sums.iter().enumerate() {
                 for n in 0..N {
-                    let value = S::add(sums[n], bias[n]);
                     // The value comes second: NaN stays NaN.
-                    let value = S::min(high, S::max(low, value));
+                    let value = S::min(high, S::max(low, sums[n]));
                     S::store(self.output.add(r * self.output_row + n * S::LANES), value);
                 }
             }
@@ -274,8 +276,6 @@ impl Tile {
                 let mut value = *sums.add(r * vectors + at / S::LANES);
                 if self.accumulate {
                     value = S::add(value, S::load_n(place, count));
-                } else if !self.bias.is_null() {
-                    value = S::add(value, S::load_n(self.bias.add(at), count));
                 }
                 if !self.residual.is_null() {
                     value = S::add(value, S::load_n(self.residual.add(r * self.output_row + at), count));

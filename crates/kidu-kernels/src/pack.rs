@@ -2,13 +2,13 @@
 
 use rayon::prelude::*;
 
-use crate::{buffer::unfilled, simd::Level};
+use crate::{buffer::Aligned, simd::Level};
 
 /// A matrix `[depth, columns]` cut into panels of as many columns as a tile has, each `[depth, panel]` and padded with
 /// zeros.
 #[derive(Clone, Debug)]
 pub struct Packed {
-    values: Vec<f32>,
+    values: Aligned,
     depth: usize,
     columns: usize,
     level: Level,
@@ -22,7 +22,7 @@ impl Packed {
     pub fn new(values: &[f32], rows: &[usize], columns: &[usize]) -> Self {
         let level = Level::current();
         let (width, depth) = (level.panel(), rows.len());
-        let mut packed = unfilled(columns.len().div_ceil(width) * depth * width);
+        let mut packed = Aligned::zeros(columns.len().div_ceil(width) * depth * width);
         let panels = packed.par_chunks_exact_mut((depth * width).max(1)).zip(columns.par_chunks(width));
         panels.for_each(|(panel, columns)| {
             for (target, row) in panel.chunks_exact_mut(width).zip(rows) {

@@ -56,7 +56,9 @@ pub fn max_rows(shape: &ConvShape, input: &[f32], first: usize, output: &mut [f3
                 for kx in left..right {
                     let pixel = (line + ky - top) * shape.width + column + kx - left;
                     let values = output.iter_mut().zip(&input[pixel * channels..][..channels]);
-                    values.for_each(|(best, value)| *best = if *value > *best || value.is_nan() { *value } else { *best });
+                    values.for_each(|(best, value)| {
+                        *best = if *value > *best || value.is_nan() { *value } else { *best }
+                    });
                 }
             }
         }

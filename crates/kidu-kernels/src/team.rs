@@ -12,8 +12,10 @@ use std::{
     },
 };
 
-/// Turns at the barrier before a waiting thread lets others run.
-const SPINS: u32 = 20_000;
+use crate::buffer::Aligned;
+
+/// Turns at the barrier before a waiting thread lets others run, some microseconds.
+const SPINS: u32 = 1000;
 
 /// One step of a pass.
 #[allow(clippy::len_without_is_empty, reason = "a step writes something")]
@@ -37,12 +39,12 @@ pub trait Step: Send + Sync {
 
 /// The buffers of a pass, reused from pass to pass.
 #[derive(Debug, Default)]
-pub struct Buffers(Vec<Vec<f32>>);
+pub struct Buffers(Vec<Aligned>);
 
 impl Buffers {
     /// Buffers of these lengths.
     pub fn new(lengths: &[usize]) -> Self {
-        Self(lengths.iter().map(|len| vec![0.0; *len]).collect())
+        Self(lengths.iter().map(|len| Aligned::zeros(*len)).collect())
     }
 
     /// A buffer.

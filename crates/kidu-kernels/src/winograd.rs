@@ -5,12 +5,13 @@
 //! time, so that everything between stays in the cache. The transforms cost a few digits: results are within about 1e-5
 //! of the direct sum, relative to the largest.
 
+use rayon::prelude::*;
+
 use crate::{
-    buffer::{unfilled, with_scratch},
+    buffer::{Aligned, with_scratch},
     conv::{ConvShape, Epilogue},
-    matmul::{Finish, MatMul, Start},
-    pack::Packed,
-    simd::{Simd, Work, dispatch},
+    matmul::{Finish, MatMul, Right, Start},
+    simd::{Level, Simd, Work, dispatch, dispatch_at, tile_width},
 };
 
 /// Outputs along a side of a tile.
@@ -20,69 +21,112 @@ const IN: usize = OUT + 2;
 /// Elements of a transformed tile.
 const POINTS: usize = IN * IN;
 
+/// Tiles that are multiplied together at least, where there are as many.
+const GROUP: usize = 28;
+
 /// Floats of transformed input that are worked on together.
 const BLOCK: usize = 192 * 1024;
 
-/// Transformed weights, one packed matrix `[in, out]` for each of the 36 points.
+/// Transformed weights: for each panel of outputs as wide as a tile of the product, 36 matrices `[in, panel]`.
 #[derive(Clone, Debug)]
 pub struct WinogradWeights {
-    points: Vec<Packed>,
+    values: Aligned,
     input: usize,
     output: usize,
+    level: Level,
 }
 
 impl WinogradWeights {
-    /// Transforms a weight in PyTorch's order, `[out, in, 3, 3]`, in float64.
+    /// Transforms a weight in PyTorch's order, `[out, in, 3, 3]`.
     ///
     /// # Panics
     /// When the weight does not fit the shape.
     pub fn new(shape: &ConvShape, weight: &[f32]) -> Self {
-        assert_eq!(weight.len(), 9 * shape.input * shape.output, "weight of another shape");
-        Self::from_taps(shape.input, shape.output, |o, i, tap| weight[(o * shape.input + i) * 9 + tap])
+        Self::build(weight, (shape.input, shape.output), (9, 9 * shape.input), false)
     }
 
-    /// The weights with which [`forward_rows`] and [`forward`] take the output's gradient to the input's.
+    /// The weights with which [`forward`] takes the output's gradient to the input's.
     ///
     /// # Panics
     /// When the weight does not fit the shape.
     pub fn transposed(shape: &ConvShape, weight: &[f32]) -> Self {
-        assert_eq!(weight.len(), 9 * shape.input * shape.output, "weight of another shape");
-        Self::from_taps(shape.output, shape.input, |o, i, tap| weight[(i * shape.input + o) * 9 + 8 - tap])
+        Self::build(weight, (shape.output, shape.input), (9 * shape.input, 9), true)
     }
 
-    fn from_taps(input: usize, output: usize, tap: impl Fn(usize, usize, usize) -> f32 + Sync) -> Self {
-        use rayon::prelude::*;
-        let mut transformed = unfilled(POINTS * input * output);
-        // [out][in][point], so that threads write apart.
-        transformed.par_chunks_mut(POINTS * input).enumerate().for_each(|(o, values)| {
-            for (i, points) in values.chunks_exact_mut(POINTS).enumerate() {
-                let taps: [f64; 9] = std::array::from_fn(|t| f64::from(tap(o, i, t)));
-                let columns: [[f64; IN]; 3] = std::array::from_fn(|x| expand([taps[x], taps[3 + x], taps[6 + x]]));
+    /// `strides` are the floats from one input, and from one output, to the next.
+    fn build(weight: &[f32], (input, output): (usize, usize), strides: (usize, usize), flip: bool) -> Self {
+        assert_eq!(weight.len(), 9 * input * output, "weight of another shape");
+        let level = Level::current();
+        let width = level.panel();
+        let mut values = Aligned::zeros(output.div_ceil(width) * POINTS * input * width);
+        values.par_chunks_mut(POINTS * input * width).enumerate().for_each(|(panel, values)| {
+            let outputs = (panel * width, width.min(output - panel * width));
+            dispatch_at(level, Expand { weight, input, strides, flip, outputs, values });
+        });
+        Self { values, input, output, level }
+    }
+
+    /// The matrix of a point.
+    fn right(&self, point: usize) -> Right<'_> {
+        let width = self.level.panel();
+        let matrix = self.input * width;
+        Right { values: &self.values[point * matrix..], row: width, panel: POINTS * matrix }
+    }
+}
+
+/// Transforms the weights of a panel of outputs.
+struct Expand<'a> {
+    weight: &'a [f32],
+    input: usize,
+    strides: (usize, usize),
+    flip: bool,
+    /// The first one, and how many.
+    outputs: (usize, usize),
+    values: &'a mut [f32],
+}
+
+impl Work for Expand<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let width = tile_width::<S>();
+        for i in 0..self.input {
+            for vector in 0..S::TILE_VECTORS {
+                let lane = vector * S::LANES;
+                let count = self.outputs.1.saturating_sub(lane).min(S::LANES);
+                // One tap of several outputs side by side.
+                let mut taps = [[0.0f32; 16]; 9];
+                for o in 0..count {
+                    let at = i * self.strides.0 + (self.outputs.0 + lane + o) * self.strides.1;
+                    let nine = &self.weight[at..at + 9];
+                    for (tap, row) in taps.iter_mut().enumerate() {
+                        row[o] = nine[if self.flip { 8 - tap } else { tap }];
+                    }
+                }
+                let tap = |t: usize| S::load(taps[t].as_ptr());
+                let columns: [[S::V; IN]; 3] = std::array::from_fn(|x| expand::<S>([tap(x), tap(3 + x), tap(6 + x)]));
                 for y in 0..IN {
-                    let row = expand([columns[0][y], columns[1][y], columns[2][y]]);
-                    row.iter().enumerate().for_each(|(x, v)| points[y * IN + x] = *v as f32);
+                    let row = expand::<S>([columns[0][y], columns[1][y], columns[2][y]]);
+                    for (x, value) in row.iter().enumerate() {
+                        let place = ((y * IN + x) * self.input + i) * width + lane;
+                        S::store(self.values.as_mut_ptr().add(place), *value);
+                    }
                 }
             }
-        });
-        let columns: Vec<usize> = (0..output).map(|o| o * input * POINTS).collect();
-        let pack = |point: usize| {
-            let rows: Vec<usize> = (0..input).map(|i| i * POINTS + point).collect();
-            Packed::new(&transformed, &rows, &columns)
-        };
-        Self { points: (0..POINTS).map(pack).collect(), input, output }
+        }
     }
 }
 
 /// The weight's transform along one axis.
-fn expand([a, b, c]: [f64; 3]) -> [f64; IN] {
-    [
-        a / 4.0,
-        -(a + b + c) / 6.0,
-        -(a - b + c) / 6.0,
-        a / 24.0 + b / 12.0 + c / 6.0,
-        a / 24.0 - b / 12.0 + c / 6.0,
-        c,
-    ]
+#[inline(always)]
+unsafe fn expand<S: Simd>([a, b, c]: [S::V; 3]) -> [S::V; IN] {
+    let times = |value, factor: f32| S::mul(value, S::splat(factor));
+    let outer = S::add(a, c);
+    let (even, odd) = (times(S::add(outer, b), -1.0 / 6.0), times(S::sub(outer, b), -1.0 / 6.0));
+    let wide = S::fma(a, S::splat(1.0 / 24.0), times(c, 1.0 / 6.0));
+    let middle = times(b, 1.0 / 12.0);
+    [times(a, 0.25), even, odd, S::add(wide, middle), S::sub(wide, middle), c]
 }
 
 /// Rows of output that begin and end at whole tiles.
@@ -101,26 +145,96 @@ pub fn forward_rows(
     first: usize,
     output: &mut [f32],
 ) {
-    assert!(shape.kernel == 3 && shape.stride == 1, "3x3 at stride 1");
-    assert_eq!(input.len(), shape.height * shape.width * shape.input, "input of another shape");
-    assert_eq!((weights.input, weights.output), (shape.input, shape.output), "weights of another shape");
     assert!(first.is_multiple_of(OUT), "rows begin at a tile");
+    assert_eq!(input.len(), shape.height * shape.width * shape.input, "input of another shape");
     let row = shape.out_width() * shape.output;
     let rows = output.len() / row;
-    assert!(first + rows <= shape.out_height() && output.len() == rows * row, "rows outside the image");
+    assert!(first + rows <= shape.out_height(), "rows outside the image");
+    sweep(&ConvShape { images: 1, ..*shape }, input, weights, epilogue, (first, rows), output);
+}
+
+/// How the output of a batch is cut: whole images, or rows of one.
+fn cut(shape: &ConvShape) -> (usize, usize) {
+    let across = shape.out_width().div_ceil(OUT);
+    let tiles = across * shape.out_height().div_ceil(OUT);
+    if tiles < 2 * GROUP {
+        (GROUP.div_ceil(tiles).min(shape.images.max(1)), shape.out_height())
+    } else {
+        (1, OUT * GROUP.div_ceil(across))
+    }
+}
+
+/// How many chunks [`forward`] makes.
+pub fn chunks(shape: &ConvShape) -> usize {
+    let (images, rows) = cut(shape);
+    if images > 1 { shape.images.div_ceil(images) } else { shape.images * shape.out_height().div_ceil(rows) }
+}
+
+/// The convolution of a batch. `after` sees each finished chunk while it is in the cache, with its number.
+///
+/// # Panics
+/// When a slice does not fit the shape.
+pub fn forward(
+    shape: &ConvShape,
+    input: &[f32],
+    weights: &WinogradWeights,
+    output: &mut [f32],
+    after: impl Fn(usize, &[f32]) + Sync,
+) {
+    assert_eq!(input.len(), shape.input_len(), "input of another shape");
+    assert_eq!(output.len(), shape.output_len(), "output of another shape");
+    let (images, rows) = cut(shape);
+    let (in_len, row) = (shape.height * shape.width * shape.input, shape.out_width() * shape.output);
+    let image_len = shape.out_height() * row;
+    let bands = if images > 1 { 1 } else { shape.out_height().div_ceil(rows) };
+    let mut work: Vec<_> = output
+        .chunks_mut(images * image_len)
+        .flat_map(|o| o.chunks_mut(if images > 1 { o.len() } else { rows * row }))
+        .collect();
+    work.par_iter_mut().enumerate().for_each(|(number, output)| {
+        let (image, first) = (number / bands * images, number % bands * rows);
+        let count = if images > 1 { output.len() / image_len } else { 1 };
+        let input = &input[image * in_len..(image + count) * in_len];
+        let rows = output.len() / row / count;
+        sweep(&ConvShape { images: count, ..*shape }, input, weights, Epilogue::NONE, (first, rows), output);
+        after(number, output);
+    });
+}
+
+/// The gradient of the input from that of the output; `weights` are transposed.
+///
+/// # Panics
+/// When a slice does not fit the shape.
+pub fn backward_input(shape: &ConvShape, gradient: &[f32], weights: &WinogradWeights, input: &mut [f32]) {
+    forward(&shape.transposed(), &gradient[..shape.output_len()], weights, input, |_, _| {});
+}
+
+/// Rows `first..first + rows` of the output of each image of `shape`.
+fn sweep(
+    shape: &ConvShape,
+    input: &[f32],
+    weights: &WinogradWeights,
+    epilogue: Epilogue<'_>,
+    (first, rows): (usize, usize),
+    output: &mut [f32],
+) {
+    assert!(shape.kernel == 3 && shape.stride == 1, "3x3 at stride 1");
+    assert_eq!((weights.input, weights.output), (shape.input, shape.output), "weights of another shape");
+    assert_eq!(output.len(), shape.images * rows * shape.out_width() * shape.output, "output of another shape");
     assert!(epilogue.residual.is_none_or(|r| r.len() >= output.len()), "residual of another shape");
     assert!(epilogue.bias.is_none_or(|b| b.len() == shape.output), "bias of another shape");
     let across = shape.out_width().div_ceil(OUT);
-    let tiles = across * rows.div_ceil(OUT);
-    let block = (BLOCK / (POINTS * shape.input.max(shape.output))).clamp(8, tiles.max(8)).min(tiles.max(1));
+    let per_image = across * rows.div_ceil(OUT);
+    let tiles = shape.images * per_image;
+    let block = (BLOCK / (POINTS * shape.input.max(shape.output))).clamp(GROUP, tiles.max(GROUP)).min(tiles.max(1));
     let (wide, narrow) = (block * shape.input, block * shape.output);
     with_scratch(POINTS * wide, |transformed| {
         with_scratch(POINTS * narrow, |products| {
             for from in (0..tiles).step_by(block) {
                 let count = block.min(tiles - from);
-                let tiles = Tiles { shape, first, across, from, count, block };
+                let tiles = Tiles { shape, first, rows, across, per_image, from, count, block };
                 dispatch(Forth { tiles, input, transformed });
-                for (point, packed) in weights.points.iter().enumerate() {
+                for point in 0..POINTS {
                     MatMul {
                         rows: count,
                         depth: shape.input,
@@ -130,13 +244,13 @@ pub fn forward_rows(
                         left: &transformed[point * wide..],
                         left_row: shape.input,
                         left_column: 1,
-                        right: packed.right(),
+                        right: weights.right(point),
                         output: &mut products[point * narrow..],
                         output_row: shape.output,
                         start: Start::Zero,
                         finish: Finish::NOTHING,
                     }
-                    .run(packed.level());
+                    .run(weights.level);
                 }
                 dispatch(Back { tiles, products, epilogue, output });
             }
@@ -144,12 +258,16 @@ pub fn forward_rows(
     });
 }
 
-/// Tiles `from..from + count` of those that begin at output row `first`, row by row, `across` in a row.
+/// Tiles `from..from + count` of those that cover output rows `first..first + rows` of each image, image by image and
+/// row by row.
 #[derive(Clone, Copy)]
 struct Tiles<'a> {
     shape: &'a ConvShape,
     first: usize,
+    rows: usize,
+    /// Tiles side by side.
     across: usize,
+    per_image: usize,
     from: usize,
     count: usize,
     /// Tiles for which there is room at each point.
@@ -157,10 +275,11 @@ struct Tiles<'a> {
 }
 
 impl Tiles<'_> {
-    /// Output row and column of a tile.
-    fn place(&self, tile: usize) -> (usize, usize) {
+    /// Image, row (from `first`) and column of a tile.
+    fn place(&self, tile: usize) -> (usize, usize, usize) {
         let tile = self.from + tile;
-        (self.first + tile / self.across * OUT, tile % self.across * OUT)
+        let (image, tile) = (tile / self.per_image, tile % self.per_image);
+        (image, tile / self.across * OUT, tile % self.across * OUT)
     }
 }
 
@@ -179,7 +298,8 @@ impl Work for Forth<'_> {
         let shape = self.tiles.shape;
         let channels = shape.input;
         for tile in 0..self.tiles.count {
-            let (y, x) = self.tiles.place(tile);
+            let (image, y, x) = self.tiles.place(tile);
+            let y = self.tiles.first + y;
             let mut c = 0;
             while c < channels {
                 let n = S::LANES.min(channels - c);
@@ -191,7 +311,7 @@ impl Work for Forth<'_> {
                         for (dx, value) in values.iter_mut().enumerate() {
                             let at = (x + dx).wrapping_sub(shape.horizontal.0);
                             if at < shape.width {
-                                let place = (line * shape.width + at) * channels + c;
+                                let place = ((image * shape.height + line) * shape.width + at) * channels + c;
                                 *value = S::load_n(self.input.as_ptr().add(place), n);
                             }
                         }
@@ -258,11 +378,10 @@ impl Work for Back<'_> {
     unsafe fn run<S: Simd>(self) {
         let shape = self.tiles.shape;
         let (channels, width) = (shape.output, shape.out_width());
-        let rows = self.output.len() / (width * channels);
+        let rows = self.tiles.rows;
         let (low, high) = (S::splat(self.epilogue.low), S::splat(self.epilogue.high));
         for tile in 0..self.tiles.count {
-            let (y, x) = self.tiles.place(tile);
-            let y = y - self.tiles.first;
+            let (image, y, x) = self.tiles.place(tile);
             let mut c = 0;
             while c < channels {
                 let n = S::LANES.min(channels - c);
@@ -277,11 +396,10 @@ impl Work for Back<'_> {
                 }
                 let bias = self.epilogue.bias.map_or(S::splat(0.0), |b| S::load_n(b.as_ptr().add(c), n));
                 for dx in 0..OUT.min(width - x) {
-                    let values = back::<S>([
-                        lines[0][dx], lines[1][dx], lines[2][dx], lines[3][dx], lines[4][dx], lines[5][dx],
-                    ]);
+                    let values =
+                        back::<S>([lines[0][dx], lines[1][dx], lines[2][dx], lines[3][dx], lines[4][dx], lines[5][dx]]);
                     for (dy, value) in values.iter().enumerate().take(OUT.min(rows - y)) {
-                        let place = ((y + dy) * width + x + dx) * channels + c;
+                        let place = ((image * rows + y + dy) * width + x + dx) * channels + c;
                         let mut value = S::add(*value, bias);
                         if let Some(residual) = self.epilogue.residual {
                             value = S::add(value, S::load_n(residual.as_ptr().add(place), n));

@@ -308,11 +308,42 @@ fn winograd_is_the_direct_convolution() {
             let row = shape.out_width() * shape.output;
             for (number, rows) in output.chunks_mut(winograd::ROWS * row).enumerate() {
                 let first = number * winograd::ROWS;
-                let epilogue =
-                    Epilogue { bias: Some(&bias), residual: Some(&residual[first * row..]), low: 0.0, high: f32::INFINITY };
+                let epilogue = Epilogue {
+                    bias: Some(&bias),
+                    residual: Some(&residual[first * row..]),
+                    low: 0.0,
+                    high: f32::INFINITY,
+                };
                 winograd::forward_rows(&shape, &input, &weights, epilogue, first, rows);
             }
             assert_close(&output, &expected, 2e-5);
+        }
+    }
+}
+
+#[test]
+fn winograd_of_a_batch_and_its_gradient_are_the_direct_ones() {
+    for (images, side, channels) in [(3, (7, 7), (40, 33)), (2, (30, 18), (16, 32)), (33, (3, 4), (8, 8))] {
+        let shape = shape(images, side, channels, 3, 1);
+        let (input, weight) = (noise(shape.input_len(), 1), noise(shape.depth() * shape.output, 2));
+        let gradient = noise(shape.output_len(), 3);
+        let (mut expected, mut back) = (vec![0.0f64; shape.output_len()], vec![0.0f64; shape.input_len()]);
+        products(&shape, 1, |o, i, w| {
+            expected[o] += f64::from(input[i]) * f64::from(weight[w]);
+            back[i] += f64::from(gradient[o]) * f64::from(weight[w]);
+        });
+        for level in Level::available() {
+            assert!(level.force());
+            let mut output = vec![f32::NAN; expected.len()];
+            let seen = std::sync::Mutex::new(vec![0; winograd::chunks(&shape)]);
+            let after = |number: usize, chunk: &[f32]| seen.lock().unwrap()[number] += chunk.len();
+            winograd::forward(&shape, &input, &WinogradWeights::new(&shape, &weight), &mut output, after);
+            assert_close(&output, &expected, 2e-5);
+            let seen = seen.into_inner().unwrap();
+            assert!(seen.iter().all(|len| *len > 0) && seen.iter().sum::<usize>() == output.len(), "{seen:?}");
+            let mut found = vec![f32::NAN; back.len()];
+            winograd::backward_input(&shape, &gradient, &WinogradWeights::transposed(&shape, &weight), &mut found);
+            assert_close(&found, &back, 2e-5);
         }
     }
 }

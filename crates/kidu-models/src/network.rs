@@ -132,7 +132,8 @@ impl Network {
         {
             return Err(ModelError::Setting(format!(
                 "model.freeze: {n} stages asked for, the network has {}; use 1..={} or backbone",
-                self.num_stages(), self.num_stages()
+                self.num_stages(),
+                self.num_stages()
             )));
         }
         let frozen = |at: Location| match (freeze, at) {

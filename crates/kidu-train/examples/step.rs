@@ -7,10 +7,14 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use kidu_core::model;
 use kidu_models::{Accelerator, Network, parameters};
-use kidu_train::{loss::CrossEntropy, optimizer::Optimizer, settings::{ClassWeights, OptimizerSettings}};
+use kidu_train::{
+    loss::CrossEntropy,
+    optimizer::Optimizer,
+    settings::{ClassWeights, OptimizerSettings},
+};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: kidu_kernels::CacheAligned<mimalloc::MiMalloc> = kidu_kernels::CacheAligned(mimalloc::MiMalloc);
 
 fn main() {
     let name = std::env::args().nth(1).unwrap_or("mobilenetv2_100".into());
@@ -24,7 +28,8 @@ fn main() {
     let labels: Vec<usize> = (0..batch).map(|i| i % 6).collect();
     for _ in 0..6 {
         let start = Instant::now();
-        let input = Tensor::<4>::from_inner(Tensor::from_data(TensorData::new(x.clone(), [batch, 3, 224, 224]), &device));
+        let input =
+            Tensor::<4>::from_inner(Tensor::from_data(TensorData::new(x.clone(), [batch, 3, 224, 224]), &device));
         let logits = network.forward(input);
         let loss = criterion.forward(logits, &labels);
         let value = loss.clone().into_scalar::<f32>();
@@ -33,6 +38,10 @@ fn main() {
         let backward = start.elapsed();
         network = optimizer.step(network, gradients, 1e-3);
         let all = start.elapsed();
-        println!("loss {value:.4}: forward {forward:?} backward {:?} optimizer {:?} all {all:?}", backward - forward, all - backward);
+        println!(
+            "loss {value:.4}: forward {forward:?} backward {:?} optimizer {:?} all {all:?}",
+            backward - forward,
+            all - backward
+        );
     }
 }

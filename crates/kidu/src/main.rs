@@ -15,13 +15,14 @@ mod verbs;
 use std::process::ExitCode;
 
 use clap::Parser;
+use kidu_kernels::CacheAligned;
 
 use crate::{cli::Cli, failure::Failure};
 
 /// Networks allocate and free large tensors all the time; the system's allocator gives each back to the kernel, and a
-/// third of the time of a forward pass goes into page faults.
+/// third of the time of a forward pass goes into page faults. The kernels want their memory at cache lines.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: CacheAligned<mimalloc::MiMalloc> = CacheAligned(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

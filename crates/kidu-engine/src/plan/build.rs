@@ -206,11 +206,9 @@ impl Builder<'_> {
                 conv(("conv_dw", "bn2"), mid, kernel, stride, true),
                 conv(("conv_pwl", "bn3"), out, 1, 1, false),
             ),
-            BlockKind::DepthwiseSeparable => (
-                None,
-                conv(("conv_dw", "bn1"), mid, kernel, stride, true),
-                conv(("conv_pw", "bn2"), out, 1, 1, false),
-            ),
+            BlockKind::DepthwiseSeparable => {
+                (None, conv(("conv_dw", "bn1"), mid, kernel, stride, true), conv(("conv_pw", "bn2"), out, 1, 1, false))
+            }
         };
         let (input, writes) = (self.at, other(self.at.buffer));
         let shape = depthwise.shape(&Mark { channels: mid, ..input });

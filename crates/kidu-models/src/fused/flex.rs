@@ -5,6 +5,7 @@ use kidu_kernels::{
     ConvShape, Epilogue, SLACK, conv, depthwise,
     norm::{self, Bounds, Mask, Moments, Normalised},
     pool, unfilled, unfilled_with_slack,
+    winograd::{self, WinogradWeights},
 };
 
 use super::{
@@ -123,20 +124,52 @@ pub(super) fn forward(
 /// The convolution's output, and the moments of its chunks if the batch is to be normalised.
 fn convolve(shape: &ConvShape, x: &Primitive, weight: &Primitive, spec: &ConvNormActSpec) -> (Vec<f32>, Vec<Moments>) {
     let mut raw = unfilled(shape.output_len());
-    let count = if spec.depthwise { depthwise::bands(shape) } else { conv::chunks(shape) };
+    let count = match kind(shape, spec) {
+        Kind::Depthwise => depthwise::bands(shape),
+        Kind::Winograd => winograd::chunks(shape),
+        Kind::Direct => conv::chunks(shape),
+    };
     let moments = Slots::new(if spec.batch { count } else { 0 });
     let after = |number: usize, chunk: &[f32]| {
         if spec.batch {
             moments.set(number, Moments::of(chunk, shape.output));
         }
     };
-    if spec.depthwise {
-        let packed = depthwise::pack_weight(shape, values(weight));
-        depthwise::forward(shape, values(x), &packed, Epilogue::NONE, &mut raw, after);
-    } else {
-        conv::forward(shape, values(x), &conv::pack_weight(shape, values(weight)), Epilogue::NONE, &mut raw, after);
+    let (input, weight) = (values(x), values(weight));
+    match kind(shape, spec) {
+        Kind::Depthwise => {
+            let packed = depthwise::pack_weight(shape, weight);
+            depthwise::forward(shape, input, &packed, Epilogue::NONE, &mut raw, after);
+        }
+        Kind::Winograd => winograd::forward(shape, input, &WinogradWeights::new(shape, weight), &mut raw, after),
+        Kind::Direct => {
+            conv::forward(shape, input, &conv::pack_weight(shape, weight), Epilogue::NONE, &mut raw, after);
+        }
     }
     (raw, moments.into_vec())
+}
+
+/// Channels, and output pixels of the batch, from which Winograd's transforms of data and weights cost less than they
+/// save.
+const WINOGRAD_CHANNELS: usize = 32;
+const WINOGRAD_PIXELS: usize = 400;
+
+/// How a convolution is computed.
+enum Kind {
+    Depthwise,
+    Winograd,
+    Direct,
+}
+
+fn kind(shape: &ConvShape, spec: &ConvNormActSpec) -> Kind {
+    let is_large = shape.out_pixels() >= WINOGRAD_PIXELS && shape.input.min(shape.output) >= WINOGRAD_CHANNELS;
+    if spec.depthwise {
+        Kind::Depthwise
+    } else if spec.kernel == 3 && spec.stride == 1 && is_large {
+        Kind::Winograd
+    } else {
+        Kind::Direct
+    }
 }
 
 /// Places that several threads fill, each one once.
@@ -198,11 +231,18 @@ pub(super) fn backward(saved: Saved, gradient: Primitive, wanted: Wanted) -> Gra
     drop(x);
     let x = wanted.x.then(|| {
         let mut target = unfilled(shape.input_len());
-        if spec.depthwise {
-            let packed = depthwise::pack_weight(&shape, values(&weight));
-            depthwise::backward_input(&shape, &inner, &packed, &mut target);
-        } else {
-            conv::backward_input(&shape, &inner, &conv::pack_transposed(&shape, values(&weight)), &mut target);
+        let weight = values(&weight);
+        match kind(&shape, &spec) {
+            Kind::Depthwise => {
+                let packed = depthwise::pack_weight(&shape, weight);
+                depthwise::backward_input(&shape, &inner, &packed, &mut target);
+            }
+            Kind::Winograd => {
+                winograd::backward_input(&shape, &inner, &WinogradWeights::transposed(&shape, weight), &mut target);
+            }
+            Kind::Direct => {
+                conv::backward_input(&shape, &inner, &conv::pack_transposed(&shape, weight), &mut target);
+            }
         }
         from_channels_last(target, [shape.images, shape.input, shape.height, shape.width])
     });
