@@ -61,8 +61,7 @@ pub fn model_show(version: &ModelVersion) -> String {
     let lineage = &version.registered.lineage;
     let mut out = format!("{} version {}: {}\n\n", version.group, version.version, version.status);
     out += &indented(&columns(&facts(version)));
-    let metrics: Vec<_> =
-        lineage.metrics.iter().map(|(name, value)| vec![name.clone(), format!("{value:.4}")]).collect();
+    let metrics: Vec<_> = lineage.metrics.iter().map(|(name, value)| vec![name.clone(), metric(*value)]).collect();
     out += &format!("\nMetrics\n{}", indented(&columns(&metrics)));
     if let Some(run) = &lineage.run {
         let row = |step: &StepLineage| {
@@ -73,6 +72,11 @@ pub fn model_show(version: &ModelVersion) -> String {
         out += &format!("\nSteps\n{}", indented(&columns(&run.steps.iter().map(row).collect::<Vec<_>>())));
     }
     out + &format!("\nHistory\n{}", indented(&history(&version.history)))
+}
+
+/// Four decimals; of a learning rate, which may have none there, its first digits.
+fn metric(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.001 { format!("{value:.2e}") } else { format!("{value:.4}") }
 }
 
 /// What a version is and what it was made from, as (name, value).
@@ -163,5 +167,6 @@ mod tests {
         ];
         assert_eq!(columns(&rows), "test/balanced_acc  0.2222\nlr                 two lines  more\n");
         assert_eq!(columns(&[]), "");
+        assert_eq!([0.0, 0.22222, 1.4641e-4].map(metric), ["0.0000", "0.2222", "1.46e-4"]);
     }
 }
