@@ -3,7 +3,7 @@
 use std::fs;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kidu_models::{Freeze, StateDict, state_dict::to_host};
+use kidu_models::{Cut, Freeze, Inference, StateDict};
 use kidu_train::{
     Augmentation, BatchSource, Checkpoint, FitOutcome, StopReason, Tracker, TrainError, fit,
     history::EpochRow,
@@ -33,11 +33,12 @@ fn it_learns_and_writes_everything_down() {
 
     // The best weights give the best row's accuracy.
     let judged = fitted.best.apply(network(9), "tiny").unwrap();
+    let inference = Inference::new(&judged, [3, SIZE, SIZE]).unwrap();
     let mut hits = 0;
     for batch in Stripes::new(24, 8, false).plain().map(Result::unwrap) {
         let shape = [batch.labels.len(), 3, SIZE, SIZE];
         let images = Tensor::<4>::from_data(TensorData::new(batch.images, shape), &Device::flex());
-        let logits = to_host(judged.predict(images).reshape([batch.labels.len() * CLASSES]));
+        let logits = inference.logits(images, Cut::Image).unwrap();
         let class = |row: &[f32]| (0..CLASSES).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
         hits += logits.chunks(CLASSES).zip(&batch.labels).filter(|(row, label)| class(row) == **label).count();
     }
