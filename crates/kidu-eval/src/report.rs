@@ -43,45 +43,45 @@ pub fn html(predictions: &Predictions, evaluation: &Evaluation, options: &Report
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
     );
     page += &facts(evaluation, options);
     page += &headline(evaluation);
-    page += "<h2>Plots</h2>\n<div class=\"plots\">\n";
-    for (name, svg) in plots::all(predictions, evaluation)? {
-        let class = name.trim_end_matches(".svg").replace('_', "-");
-        let _ = write!(page, "<figure class=\"{class}\">\n{svg}</figure>\n");
-    }
-    page += "</div>\n";
+    page += &drawings(predictions, evaluation)?;
     page += &classes(evaluation);
     page += &mistakes(predictions, evaluation, options.max_mistakes)?;
     page += "</body>\n</html>\n";
     Ok(page)
 }
 
-const STYLE: &str = "\
-:root{color-scheme:light}\
-body{font:15px/1.5 Helvetica,Arial,sans-serif;color:#222;background:#fff;max-width:1200px;margin:2rem auto;padding:0 1rem}\
-h1{font-size:1.6rem;margin:0 0 .5rem}h2{font-size:1.2rem;margin:2rem 0 .5rem}\
-dl.facts{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;color:#444}dl.facts dt{font-weight:600}\
-dl.facts dd{margin:0;overflow-wrap:anywhere}\
-.cards{display:flex;flex-wrap:wrap;gap:.8rem}\
-.card{border:1px solid #ddd;border-radius:6px;padding:.6rem .9rem;min-width:9rem}\
-.card b{display:block;font-size:1.4rem}.card span{color:#444;font-size:.85rem}\
-.plots{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;max-width:100%}figure svg{max-width:100%;height:auto}\
-.scroll{overflow-x:auto}table{border-collapse:collapse}\
-th,td{padding:.25rem .8rem;border-bottom:1px solid #e4e4e4;text-align:left}\
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.path{overflow-wrap:anywhere}";
+const STYLE: &str = include_str!("report.css");
+
+/// The four drawings; a large matrix takes the whole width.
+fn drawings(predictions: &Predictions, evaluation: &Evaluation) -> Result<String> {
+    let cells = plots::confusion_cells(evaluation.details.classes.len());
+    let mut out = String::from("<h2>Plots</h2>\n<div class=\"plots\">\n");
+    for (name, svg) in plots::all(predictions, evaluation)? {
+        let class = name.trim_end_matches(".svg").replace('_', "-");
+        let (wide, least) = match class.as_str() {
+            // Narrower cells could not be read: a narrow window scrolls.
+            "confusion-matrix" => (if cells > 10 { " wide" } else { "" }, 120 + 24 * cells),
+            _ => ("", 0),
+        };
+        let _ = write!(out, "<figure class=\"{class}{wide}\" style=\"--least:{least}px\">\n{svg}</figure>\n");
+    }
+    Ok(out + "</div>\n")
+}
 
 fn facts(evaluation: &Evaluation, options: &ReportOptions) -> String {
     let d = &evaluation.details;
     let mut facts = options.facts.clone();
-    facts.push(("Images".into(), d.images.to_string()));
-    facts.push(("Classes".into(), d.classes.len().to_string()));
-    let versions = [("Dataset version", &d.dataset_version), ("Test split version", &d.test_split_version)];
+    facts.push(("images".into(), d.images.to_string()));
+    facts.push(("classes".into(), d.classes.len().to_string()));
+    let versions = [("dataset version", &d.dataset_version), ("split version", &d.test_split_version)];
     facts.extend(versions.into_iter().filter_map(|(name, v)| v.clone().map(|v| (name.to_string(), v))));
-    facts.push(("Temperature".into(), format!("{:.4}", d.calibration.temperature)));
-    let rows = facts.iter().map(|(name, value)| format!("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(value)));
+    facts.push(("temperature".into(), format!("{:.4}", d.calibration.temperature)));
+    let rows =
+        facts.iter().map(|(name, value)| format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(name), escape(value)));
     format!("<dl class=\"facts\">\n{}</dl>\n", rows.collect::<String>())
 }
 
@@ -114,8 +114,7 @@ fn headline(evaluation: &Evaluation) -> String {
     ];
     cards.extend(rest.into_iter().map(|(value, name, note)| (value, name.to_string(), note)));
     let card = |(value, name, note): &(String, String, String)| {
-        let note = if note.is_empty() { String::new() } else { format!("<br/>{}", escape(note)) };
-        format!("<div class=\"card\"><b>{value}</b>{}<span>{note}</span></div>\n", escape(name))
+        format!("<div class=\"card\"><b>{value}</b>{}<small>{}</small></div>\n", escape(name), escape(note))
     };
     format!("<h2>Headline</h2>\n<div class=\"cards\">\n{}</div>\n", cards.iter().map(card).collect::<String>())
 }
@@ -130,7 +129,7 @@ fn classes(evaluation: &Evaluation) -> String {
         let areas = [maybe(c.roc_auc), maybe(c.average_precision)];
         let numbers = [c.support.to_string(), c.predicted.to_string(), four(c.precision), four(c.recall), four(c.f1)];
         let cells = numbers.iter().chain(&areas).map(|n| format!("<td class=\"n\">{n}</td>")).collect::<String>();
-        let _ = writeln!(out, "<tr><td>{}</td>{cells}</tr>", escape(&c.class));
+        let _ = writeln!(out, "<tr><td class=\"name\">{}</td>{cells}</tr>", escape(&c.class));
     }
     out + "</tbody></table></div>\n"
 }
@@ -145,7 +144,7 @@ fn mistakes(predictions: &Predictions, evaluation: &Evaluation, max: usize) -> R
     wrong.sort_by(|a, b| scores.image(*b).confidence.total_cmp(&scores.image(*a).confidence));
     wrong.truncate(max);
     let mut out = format!(
-        "<h2>Worst mistakes</h2>\n<p>The {} of {total} mistakes that the model was surest of. \
+        "<h2>Worst mistakes</h2>\n<p>{} of {total} mistakes, those that the model was surest of first. \
          Some may be errors of the labels.</p>\n<div class=\"scroll\"><table>\n<thead><tr><th>image</th>\
          <th>true class</th><th>predicted class</th><th class=\"n\">score</th>\
          <th class=\"n\">score of the true class</th></tr></thead>\n<tbody>\n",
@@ -156,7 +155,7 @@ fn mistakes(predictions: &Predictions, evaluation: &Evaluation, max: usize) -> R
         let s = scores.image(i);
         let _ = writeln!(
             out,
-            "<tr><td class=\"path\">{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+            "<tr><td class=\"path\">{}</td><td class=\"name\">{}</td><td class=\"name\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             escape(&predictions.paths()[i]),
             escape(&classes[predictions.labels()[i]]),
             escape(&classes[s.predicted]),
@@ -208,6 +207,26 @@ mod tests {
         }
         assert_eq!(page.matches("class=\"path\"").count(), 3);
         assert_eq!(page.matches("<svg ").count(), 4);
+    }
+
+    #[test]
+    fn many_long_names_have_room() {
+        let p = fixtures::predictions(2000, 60);
+        let name = |c: usize| match c % 3 {
+            0 => format!("a_class_whose_name_is_longer_than_any_column_of_a_table_should_be_{c}"),
+            1 => format!("c{c}"),
+            _ => format!("two words {c}"),
+        };
+        let classes = ClassNames::new((0..60).map(name)).unwrap();
+        let path = |(i, p): (usize, &String)| format!("a/folder/of/many/levels/with_a_long_name/{i}/{p}");
+        let paths = p.paths().iter().enumerate().map(path).collect();
+        let p = Predictions::new(classes, p.labels().to_vec(), p.logits().to_vec(), paths).unwrap();
+        let page = page(&p, &ReportOptions::default());
+        fixtures::assert_well_formed(&page);
+        assert!(page.contains("confusion-matrix wide"), "a large matrix takes the whole width");
+        if let Ok(path) = std::env::var("KIDU_DRAW") {
+            std::fs::write(path, page).unwrap();
+        }
     }
 
     #[test]

@@ -152,12 +152,15 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
-/// At most `max` characters, the last one an ellipsis if the text was longer.
+/// At most `max` characters; of a longer text, its beginning and its end, by which similar names differ.
 pub(crate) fn shorten(text: &str, max: usize) -> String {
-    if text.chars().count() <= max {
+    let count = text.chars().count();
+    if count <= max {
         return text.to_string();
     }
-    text.chars().take(max.saturating_sub(1)).chain(['…']).collect()
+    let kept = max.saturating_sub(1);
+    let end = kept / 3;
+    text.chars().take(kept - end).chain(['…']).chain(text.chars().skip(count - end)).collect()
 }
 
 /// A colour between white (0) and dark blue (1).
@@ -184,7 +187,8 @@ mod tests {
     fn text_is_escaped_and_shortened_by_characters() {
         assert_eq!(escape("<a href='x'>&\"\u{1}\n"), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\u{FFFD} ");
         assert_eq!(shorten("éééé", 4), "éééé");
-        assert_eq!(shorten("ééééé", 4), "ééé…");
+        assert_eq!(shorten("éabcdü", 4), "éa…ü");
+        assert_eq!(shorten("ab", 1), "…");
     }
 
     #[test]

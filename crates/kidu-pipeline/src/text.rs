@@ -4,24 +4,34 @@ use std::fmt::Write;
 
 use crate::{
     ledger::{LedgerEntry, ModelVersion},
+    lineage::StepLineage,
     parameter::text_of,
     run::{RunRecord, StepRecord},
 };
 
-/// Rows under a heading, columns aligned at the left, two spaces between them.
+/// Rows under a heading, aligned as [`columns`].
 pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = heading.iter().map(|h| h.chars().count()).collect();
-    for row in rows {
+    let heading = heading.iter().map(ToString::to_string).collect();
+    columns(&[&[heading][..], rows].concat())
+}
+
+/// Rows whose columns are as wide as their longest cell, aligned at the left, two spaces between them. The lines of a
+/// cell become one.
+pub fn columns(rows: &[Vec<String>]) -> String {
+    let one_line = |cell: &String| cell.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(one_line).collect()).collect();
+    let mut widths = Vec::new();
+    for row in &rows {
+        widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            *width = cell.chars().count().max(*width);
         }
     }
-    let line = |cells: Vec<&str>| {
+    let line = |cells: &Vec<String>| {
         let padded: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         format!("{}\n", padded.join("  ").trim_end())
     };
-    let body: String = rows.iter().map(|row| line(row.iter().map(String::as_str).collect())).collect();
-    line(heading.to_vec()) + &body
+    rows.iter().map(line).collect()
 }
 
 /// All versions of a group, newest first.
@@ -48,38 +58,48 @@ pub fn model_list(group: &str, versions: &[ModelVersion]) -> String {
 
 /// One version with its lineage and history.
 pub fn model_show(version: &ModelVersion) -> String {
-    let (registered, lineage) = (&version.registered, &version.registered.lineage);
+    let lineage = &version.registered.lineage;
     let mut out = format!("{} version {}: {}\n\n", version.group, version.version, version.status);
-    let mut field = |name: &str, value: &str| {
-        let _ = writeln!(out, "  {name:16}{value}");
-    };
-    field("model", &registered.model);
-    field("bundle", &version.bundle_dir.display().to_string());
-    field("evaluation", &version.evaluation.display().to_string());
-    field("model hash", registered.model_hash.as_str());
-    field("dataset", &lineage.dataset_version);
-    field("test set", lineage.test_version.as_deref().unwrap_or("unknown"));
-    field("config hash", &lineage.config_hash);
-    field("commit", lineage.git_commit.as_deref().unwrap_or("unknown"));
-    field("initial weights", &lineage.initial_weights);
-    field("kidu", &lineage.kidu_version);
+    out += &indented(&columns(&facts(version)));
+    let metrics: Vec<_> = lineage.metrics.iter().map(|(name, value)| vec![name.clone(), metric(*value)]).collect();
+    out += &format!("\nMetrics\n{}", indented(&columns(&metrics)));
     if let Some(run) = &lineage.run {
-        field("run", &format!("{} of {}", run.id, run.pipeline));
-    }
-    out.push_str("\nMetrics\n");
-    for (name, value) in &lineage.metrics {
-        let _ = writeln!(out, "  {name:16}{value:.4}");
-    }
-    if let Some(run) = &lineage.run {
-        out.push_str("\nSteps\n");
-        for step in &run.steps {
+        let row = |step: &StepLineage| {
             let how = if step.cached { "from the cache" } else { "executed" };
             let made = step.made.as_deref().unwrap_or("-");
-            let _ = writeln!(out, "  {:16}{}  {made}  {how}", step.name, step.key.get(..12).unwrap_or(&step.key));
-        }
+            [step.name.as_str(), step.key.get(..12).unwrap_or(&step.key), made, how].map(String::from).to_vec()
+        };
+        out += &format!("\nSteps\n{}", indented(&columns(&run.steps.iter().map(row).collect::<Vec<_>>())));
     }
-    out.push_str("\nHistory\n");
-    out + &indented(&history(&version.history))
+    out + &format!("\nHistory\n{}", indented(&history(&version.history)))
+}
+
+/// Four decimals; of a learning rate, which may have none there, its first digits.
+fn metric(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.001 { format!("{value:.2e}") } else { format!("{value:.4}") }
+}
+
+/// What a version is and what it was made from, as (name, value).
+fn facts(version: &ModelVersion) -> Vec<Vec<String>> {
+    let (registered, lineage) = (&version.registered, &version.registered.lineage);
+    let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
+    let run = lineage.run.as_ref().map(|run| ("run", format!("{} of {}", run.id, run.pipeline)));
+    [
+        ("model", registered.model.clone()),
+        ("bundle", version.bundle_dir.display().to_string()),
+        ("evaluation", version.evaluation.display().to_string()),
+        ("model hash", registered.model_hash.to_string()),
+        ("dataset", lineage.dataset_version.clone()),
+        ("test set", or_unknown(&lineage.test_version)),
+        ("config hash", lineage.config_hash.clone()),
+        ("commit", or_unknown(&lineage.git_commit)),
+        ("initial weights", lineage.initial_weights.clone()),
+        ("kidu", lineage.kidu_version.clone()),
+    ]
+    .into_iter()
+    .chain(run)
+    .map(|(name, value)| vec![name.to_string(), value])
+    .collect()
 }
 
 /// Entries of a ledger, oldest first.
@@ -137,5 +157,16 @@ mod tests {
         let rows = vec![vec!["é".to_string(), "x".into()], vec!["long".to_string(), "y".into()]];
         assert_eq!(table(&["a", "b"], &rows), "a     b\né     x\nlong  y\n");
         assert_eq!(run_list(&[]), "no runs yet\n");
+    }
+
+    #[test]
+    fn no_cell_runs_into_the_next() {
+        let rows = vec![
+            vec!["test/balanced_acc".to_string(), "0.2222".into()],
+            vec!["lr".to_string(), "two\n  lines".into(), "more".into()],
+        ];
+        assert_eq!(columns(&rows), "test/balanced_acc  0.2222\nlr                 two lines  more\n");
+        assert_eq!(columns(&[]), "");
+        assert_eq!([0.0, 0.22222, 1.4641e-4].map(metric), ["0.0000", "0.2222", "1.46e-4"]);
     }
 }

@@ -9,7 +9,7 @@
 pub mod checkpoint;
 pub mod ema;
 pub mod error;
-pub mod evaluate;
+mod evaluate;
 pub mod feature_cache;
 pub mod fit;
 pub mod history;
@@ -26,7 +26,6 @@ pub mod trackers;
 
 pub use checkpoint::Checkpoint;
 pub use error::{Result, TrainError};
-pub use evaluate::{Predictions, predict_logits};
 pub use fit::{FitOutcome, FitRequest, Fitted, StopReason, fit};
 pub use history::EpochRow;
 pub use loader_source::LoaderSource;

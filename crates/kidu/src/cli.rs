@@ -1,10 +1,15 @@
 //! The command line.
 
+mod options;
+
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
-use kidu_core::Split;
+
+pub(crate) use self::options::{
+    BundleArgs, ConfigArgs, EntryArgs, EvaluateSplit, GraphFormat, JsonArgs, ManifestArgs, RegistryArgs, RunOutputArgs,
+};
 
 /// Image classifiers from annotation to production, in Rust.
 #[derive(Debug, Parser)]
@@ -53,26 +58,12 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Check this machine: cores, instruction sets, backends, disk, configuration.
-    Doctor(DoctorArgs),
+    Doctor(JsonArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
         shell: Shell,
     },
-}
-
-/// Where the configuration comes from.
-#[derive(Args, Clone, Debug, Default)]
-pub(crate) struct ConfigArgs {
-    /// Overrides: key=value, group=option, +new.key=value, ~key.
-    #[arg(value_name = "KEY=VALUE")]
-    pub(crate) overrides: Vec<String>,
-    /// Folder of configuration files laid over the shipped ones; may be repeated. `./configs` is used if it is there.
-    #[arg(long, env = "KIDU_CONFIG_DIR", value_name = "DIR", value_delimiter = ':', value_hint = ValueHint::DirPath)]
-    pub(crate) config_dir: Vec<PathBuf>,
-    /// Start from a resolved configuration, as a run folder's config.yaml.
-    #[arg(long, env = "KIDU_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -101,18 +92,14 @@ pub(crate) enum DataCommand {
 pub(crate) struct SplitArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
-    /// Folder for the manifest; default: a new run folder.
-    #[arg(long, env = "KIDU_OUT", value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: RunOutputArgs,
     /// Also copy the images to DIR/train, DIR/val and DIR/test, for a job on another machine.
     #[arg(long, env = "KIDU_MATERIALIZE", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) materialize: Option<PathBuf>,
     /// Content version that the dataset must have; 'any' accepts all.
     #[arg(long, env = "KIDU_DATA_VERSION", value_name = "VERSION", default_value = "any")]
     pub(crate) data_version: String,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -132,9 +119,8 @@ pub(crate) struct SynthArgs {
     /// Another seed draws other scenes.
     #[arg(long, env = "KIDU_SEED", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
 }
 
 #[derive(Args, Debug)]
@@ -147,45 +133,16 @@ pub(crate) struct SynthArgs {
 pub(crate) struct TrainArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
-    /// Train on a split made before (`kidu data split`) instead of data.root.
-    #[arg(long, env = "KIDU_MANIFEST", value_name = "FILE", value_hint = ValueHint::AnyPath)]
-    pub(crate) manifest: Option<PathBuf>,
-    /// Run folder; default: a new one below paths.log_dir/task_name.
-    #[arg(long, env = "KIDU_OUT", value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) dataset: ManifestArgs,
+    #[command(flatten)]
+    pub(crate) output: RunOutputArgs,
     /// Go on from a run folder's last checkpoint, with that run's configuration.
     #[arg(long, env = "KIDU_RESUME", value_name = "RUN", value_hint = ValueHint::DirPath)]
     pub(crate) resume: Option<PathBuf>,
     /// Multirun: values separated by commas make one run each.
     #[arg(short = 'm', long)]
     pub(crate) multirun: bool,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Which images are evaluated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum EvaluateSplit {
-    /// Training images (to see overfitting).
-    Train,
-    /// Validation images.
-    Val,
-    /// Test images.
-    Test,
-    /// All images of the dataset.
-    All,
-}
-
-impl EvaluateSplit {
-    pub(crate) fn splits(self) -> Vec<Split> {
-        match self {
-            Self::Train => vec![Split::Train],
-            Self::Val => vec![Split::Val],
-            Self::Test => vec![Split::Test],
-            Self::All => Split::ALL.to_vec(),
-        }
-    }
 }
 
 #[derive(Args, Debug)]
@@ -193,29 +150,22 @@ impl EvaluateSplit {
 pub(crate) struct EvaluateArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
-    /// The bundle's folder.
-    #[arg(long, env = "KIDU_BUNDLE", value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) bundle: PathBuf,
-    /// Judge on a split made before instead of data.root.
-    #[arg(long, env = "KIDU_MANIFEST", value_name = "FILE", value_hint = ValueHint::AnyPath)]
-    pub(crate) manifest: Option<PathBuf>,
-    /// Folder for the results; default: a new run folder.
-    #[arg(long, env = "KIDU_OUT", value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: BundleArgs,
+    #[command(flatten)]
+    pub(crate) dataset: ManifestArgs,
+    #[command(flatten)]
+    pub(crate) output: RunOutputArgs,
     /// Which images.
     #[arg(long, env = "KIDU_SPLIT", value_enum, default_value_t = EvaluateSplit::Test)]
     pub(crate) split: EvaluateSplit,
-    /// Print evaluation.json.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  kidu predict --bundle runs/train/.../bundle a.jpg photos/ --json")]
 pub(crate) struct PredictArgs {
-    /// The bundle's folder.
-    #[arg(long, env = "KIDU_BUNDLE", value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) bundle: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: BundleArgs,
     /// Images, or folders whose images are all classified.
     #[arg(required = true, value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
     pub(crate) images: Vec<PathBuf>,
@@ -246,9 +196,8 @@ pub(crate) struct GateArgs {
     /// Folder for gate.json.
     #[arg(long, env = "KIDU_OUT", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
-    /// Print the decision as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -275,22 +224,8 @@ pub(crate) struct PipelineRunArgs {
     /// Run this step although it is in the cache; may be repeated. 'all' runs every step.
     #[arg(long, value_name = "STEP")]
     pub(crate) force: Vec<String>,
-    /// Print the run as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// How a graph is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum GraphFormat {
-    /// Plain text.
-    Text,
-    /// Graphviz.
-    Dot,
-    /// Mermaid.
-    Mermaid,
-    /// The whole value.
-    Json,
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
 }
 
 #[derive(Args, Debug)]
@@ -310,20 +245,8 @@ pub(crate) struct PipelineStatusArgs {
     /// Folder of runs; default: paths.log_dir/pipeline.
     #[arg(long, env = "KIDU_PIPELINE_DIR", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
-    /// Print as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Which registry.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct RegistryArgs {
-    /// The registry's folder.
-    #[arg(long, env = "KIDU_REGISTRY", default_value = "registry", value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) registry: PathBuf,
-    /// The group of models.
-    #[arg(long, env = "KIDU_GROUP", default_value = "kidu")]
-    pub(crate) group: String,
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -332,9 +255,8 @@ pub(crate) enum ModelCommand {
     List {
         #[command(flatten)]
         registry: RegistryArgs,
-        /// Print as JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        output: JsonArgs,
     },
     /// Show a version with its lineage and history.
     Show {
@@ -342,9 +264,8 @@ pub(crate) enum ModelCommand {
         version: u32,
         #[command(flatten)]
         registry: RegistryArgs,
-        /// Print as JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        output: JsonArgs,
     },
     /// Approve a version for deployment.
     #[command(after_help = "Example:\n  kidu model approve 3 --actor ana --reason 'better on glaciers'")]
@@ -367,18 +288,16 @@ pub(crate) struct DecideArgs {
     /// Why.
     #[arg(long, env = "KIDU_REASON")]
     pub(crate) reason: Option<String>,
-    /// Print as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct RegisterArgs {
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
-    /// The bundle's folder.
-    #[arg(long, env = "KIDU_BUNDLE", value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) bundle: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: BundleArgs,
     /// Its evaluation.json.
     #[arg(long, env = "KIDU_EVALUATION", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) evaluation: PathBuf,
@@ -394,31 +313,18 @@ pub(crate) struct RegisterArgs {
     /// Who registers; default: the user's name.
     #[arg(long, env = "KIDU_ACTOR")]
     pub(crate) actor: Option<String>,
-    /// Print as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Print the resolved configuration.
     #[command(after_help = "Example:\n  kidu config show experiment=finetune model=resnet18")]
-    Show(ConfigShowArgs),
+    Show(EntryArgs),
     /// Say where a value came from and what it replaced.
     #[command(after_help = "Example:\n  kidu config explain trainer.max_epochs experiment=finetune")]
     Explain(ConfigExplainArgs),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct ConfigShowArgs {
-    #[command(flatten)]
-    pub(crate) config: ConfigArgs,
-    /// The entry to start from: train, pipeline or evaluate.
-    #[arg(long, env = "KIDU_ENTRY", default_value = "train")]
-    pub(crate) entry: String,
-    /// Print as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -426,18 +332,5 @@ pub(crate) struct ConfigExplainArgs {
     /// The key, as in trainer.max_epochs.
     pub(crate) key: String,
     #[command(flatten)]
-    pub(crate) config: ConfigArgs,
-    /// The entry to start from: train, pipeline or evaluate.
-    #[arg(long, env = "KIDU_ENTRY", default_value = "train")]
-    pub(crate) entry: String,
-    /// Print as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct DoctorArgs {
-    /// Print as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) from: EntryArgs,
 }

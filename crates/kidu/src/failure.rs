@@ -39,12 +39,22 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(e) | Self::Usage(e) => write!(f, "error: {e:#}"),
+            Self::Failed(e) | Self::Usage(e) => write!(f, "error: {}", in_full(e)),
             Self::Refused(rule) => write!(f, "refused: {rule}"),
             Self::Interrupted(how) => write!(f, "interrupted: {how}"),
             Self::Reported(failure) => failure.fmt(f),
         }
     }
+}
+
+/// An error and those of its causes that it does not tell itself. The messages of our libraries are whole sentences that
+/// hold their reason, and those of others often do: a reason is printed once.
+fn in_full(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") })
 }
 
 impl From<anyhow::Error> for Failure {
@@ -93,5 +103,50 @@ impl From<kidu_models::ModelError> for Failure {
             Device(_) | Setting(_) => Self::Usage(error.into()),
             other => Self::Failed(other.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::Path};
+
+    use anyhow::Context;
+
+    use super::*;
+
+    const REASON: &str = "Permission denied";
+
+    fn denied() -> kidu_core::Error {
+        kidu_core::Error::io("write", Path::new("runs/last.ckpt"), io::Error::other(REASON))
+    }
+
+    #[track_caller]
+    fn says(failure: impl Into<Failure>, message: &str) {
+        assert_eq!(failure.into().to_string(), message);
+    }
+
+    #[test]
+    fn a_reason_that_the_message_holds_is_not_repeated() {
+        says(denied(), "error: cannot write runs/last.ckpt: Permission denied");
+        says(kidu_data::DataError::from(denied()), "error: cannot write runs/last.ckpt: Permission denied");
+        let save = kidu_train::TrainError::Save { source: denied(), kept: None };
+        let text = Failure::Failed(save.into()).to_string();
+        assert_eq!(text.matches(REASON).count(), 1, "{text}");
+        let json = serde_json::from_str::<u8>("no").map_err(|source| kidu_core::Error::Json {
+            what: "lineage",
+            path: "lineage.json".into(),
+            source,
+        });
+        let text = Failure::from(json.unwrap_err()).to_string();
+        assert_eq!(text.matches("line 1 column").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_cause_that_the_message_lacks_is_added() {
+        let error = Err::<(), _>(io::Error::other(REASON)).context("cannot read a.jpg").unwrap_err();
+        says(
+            error.context("nothing was classified"),
+            "error: nothing was classified: cannot read a.jpg: Permission denied",
+        );
     }
 }

@@ -153,6 +153,13 @@ pub(crate) fn check(composed: Composed) -> Outcome<Configuration> {
     Ok(Configuration { composed, settings })
 }
 
+/// The images' place, which the verb needs.
+pub(crate) fn need_root(data: &Option<DataSettings>) -> Outcome<&Path> {
+    need(data, "data")?.root.as_deref().ok_or_else(|| {
+        Failure::usage("data.root is not set: give a folder, an archive or a CSV list, as in data.root=photos")
+    })
+}
+
 /// A section that the verb needs.
 pub(crate) fn need<'a, T: DeserializeOwned>(section: &'a Option<T>, name: &str) -> Outcome<&'a T> {
     section.as_ref().ok_or_else(|| {

@@ -8,7 +8,7 @@ use std::{
 
 use kidu_core::Split;
 
-use super::{EXTENSIONS, Found, Ignored, Layout, check_link, has_extension, usable_name};
+use super::{EXTENSIONS, Found, Ignored, Layout, check_link, has_extension, is_hidden, usable_name};
 use crate::error::{DataError, Result, listed};
 
 /// Names of the folder that holds the validation split.
@@ -71,8 +71,7 @@ impl Scan {
         for entry in fs::read_dir(folder).map_err(|e| DataError::io("list", folder, e))? {
             let entry = entry.map_err(|e| DataError::io("list", folder, e))?;
             let path = entry.path();
-            let shown = entry.file_name();
-            if shown.to_string_lossy().starts_with('.') || shown == "__MACOSX" {
+            if is_hidden(&path) {
                 listing.hidden += 1;
                 continue;
             }

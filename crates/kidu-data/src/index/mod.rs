@@ -5,7 +5,7 @@ mod folder;
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
@@ -200,6 +200,35 @@ fn missing_in_given_splits(names: &[&str], files: &[(String, String, Option<Spli
         }
     }
     notes
+}
+
+/// The images below a folder, in folders of any depth, sorted by path. Hidden files and folders are left out, as are
+/// links to folders, which could lead in a circle.
+///
+/// # Errors
+/// An I/O error with the folder's path.
+pub fn images_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut images = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(|e| DataError::io("list", &folder, e))? {
+            let path = entry.map_err(|e| DataError::io("list", &folder, e))?.path();
+            match path.is_dir() {
+                _ if is_hidden(&path) => {}
+                true if path.is_symlink() => {}
+                true => folders.push(path),
+                false if has_extension(&path, &EXTENSIONS) => images.push(path),
+                false => {}
+            }
+        }
+    }
+    images.sort_unstable();
+    Ok(images)
+}
+
+/// Whether files and folders of that name are never part of a dataset.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|n| n == "__MACOSX" || n.to_string_lossy().starts_with('.'))
 }
 
 /// Whether the path ends in one of the (lower-case) extensions, whatever its case.

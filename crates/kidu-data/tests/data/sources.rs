@@ -3,7 +3,10 @@
 use std::fs;
 
 use kidu_core::Split;
-use kidu_data::{Index, index::Layout};
+use kidu_data::{
+    Index,
+    index::{Layout, images_below},
+};
 
 use crate::support::{dir, fill, png, put, says};
 
@@ -29,6 +32,22 @@ fn class_folders() {
     assert_eq!((index.ignored.hidden, index.ignored.stray_images), (3, 1));
     assert_eq!(index.ignored.by_extension[".txt"], 1);
     assert_eq!(index.notes.len(), 3, "{:?}", index.notes);
+}
+
+#[test]
+fn images_at_any_depth() {
+    let d = dir();
+    fill(d.path(), &[("b/c", 1), ("a", 2)]);
+    put(d.path(), "top.JPG", &png(1));
+    put(d.path(), "a/notes.txt", b"x");
+    put(d.path(), "a/._000.png", b"x");
+    put(d.path(), "__MACOSX/a.png", b"x");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(d.path(), d.path().join("b/circle")).unwrap();
+    let found = images_below(d.path()).unwrap();
+    let found: Vec<_> = found.iter().map(|p| p.strip_prefix(d.path()).unwrap().to_str().unwrap()).collect();
+    assert_eq!(found, ["a/000.png", "a/001.png", "b/c/000.png", "top.JPG"]);
+    says(images_below(&d.path().join("nothing")), &["cannot list", "nothing"]);
 }
 
 #[test]

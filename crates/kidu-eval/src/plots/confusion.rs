@@ -10,20 +10,34 @@ use crate::{
 /// More classes than this do not fit with a readable number in each cell.
 const MAX_CLASSES: usize = 40;
 
+/// A cell of this many pixels has room for the share below the count.
+const ROOMY: f64 = 52.0;
+
+/// In a matrix of more classes, cells without images stay empty: so many zeros would hide the rest.
+const FEW: usize = 20;
+
+/// Faint, so that a cell without images is seen as empty.
+const NONE: &str = "#949494";
+
+/// Rows and columns of the drawing for a number of classes.
+pub(crate) fn confusion_cells(classes: usize) -> usize {
+    if classes > MAX_CLASSES { MAX_CLASSES + 1 } else { classes }
+}
+
 /// The matrix with the count in each cell and the share of the true class (row) as colour. Of more than 40 classes it
 /// shows the 40 with the most mistakes and sums up the others.
 pub fn confusion_matrix(matrix: &ConfusionMatrix, classes: &ClassNames) -> String {
     let table = Table::new(matrix, classes);
     let n = table.names.len();
     let cell = (640.0 / n as f64).clamp(26.0, 64.0);
-    let font = (cell * 0.3).clamp(8.5, 15.0);
     let name_font = (cell * 0.4).clamp(9.0, 13.0);
     let longest = table.names.iter().map(|n| n.chars().count()).max().unwrap_or(0) as f64;
     let margin = longest * name_font * 0.62 + 14.0;
     let (left, top, side) = (margin + 28.0, 44.0, cell * n as f64);
+    let width = (left + side + 24.0).max(table.title.chars().count() as f64 * 7.4 + 28.0);
     // Names below the matrix are turned by 45 degrees and run to the left.
-    let mut svg = Svg::new((left + side + 24.0).max(360.0), top + side + margin * 0.75 + 44.0, "Confusion matrix");
-    svg.text((left, 26.0), Anchor::Start, 15.0, INK, &table.title);
+    let mut svg = Svg::new(width, top + side + margin * 0.75 + 44.0, "Confusion matrix");
+    svg.text((14.0, 26.0), Anchor::Start, 15.0, INK, &table.title);
     for (r, row) in table.counts.iter().enumerate() {
         let total: u64 = row.iter().sum();
         let y = top + cell * r as f64;
@@ -34,13 +48,9 @@ pub fn confusion_matrix(matrix: &ConfusionMatrix, classes: &ClassNames) -> Strin
             let verb = if r == c { "seen as" } else { "taken for" };
             let hint = format!("{} {verb} {}: {count} ({:.1} %)", table.names[r], table.names[c], share * 100.0);
             svg.rect((x, y), (cell, cell), &blue(share), Some(&hint));
-            let ink = match (count, share) {
-                (0, _) => "#bbbbbb",
-                (_, s) if s > 0.55 => "#ffffff",
-                _ => INK,
-            };
-            let at = (x + cell / 2.0, y + cell / 2.0 + font * 0.35);
-            svg.text(at, Anchor::Middle, font, ink, &compact(*count));
+            if *count > 0 || n <= FEW {
+                number(&mut svg, (x + cell / 2.0, y + cell / 2.0), cell, *count, share);
+            }
         }
     }
     for i in 0..=n {
@@ -55,6 +65,22 @@ pub fn confusion_matrix(matrix: &ConfusionMatrix, classes: &ClassNames) -> Strin
     svg.text((left + side / 2.0, top + side + margin * 0.75 + 32.0), Anchor::Middle, 13.0, INK, "predicted class");
     svg.turned_text((18.0, top + side / 2.0), Anchor::Middle, 13.0, INK, "true class", -90.0);
     svg.finish()
+}
+
+/// The count in the middle of a cell and, where there is room, its share of the row.
+fn number(svg: &mut Svg, (x, y): (f64, f64), cell: f64, count: u64, share: f64) {
+    let font = (cell * 0.3).clamp(8.5, 15.0);
+    // Where white on the cell's blue has more contrast than dark ink.
+    let ink = if share > 0.78 { "#ffffff" } else { INK };
+    let middle = y + font * 0.35;
+    if count == 0 {
+        svg.text((x, middle), Anchor::Middle, font, NONE, "0");
+    } else if cell < ROOMY {
+        svg.text((x, middle), Anchor::Middle, font, ink, &compact(count));
+    } else {
+        svg.text((x, middle - 8.0), Anchor::Middle, font, ink, &compact(count));
+        svg.text((x, middle + 10.0), Anchor::Middle, 11.0, ink, &format!("{:.0} %", share * 100.0));
+    }
 }
 
 /// What is drawn: the matrix, or its most interesting part.
@@ -122,7 +148,7 @@ mod tests {
         let matrix = ConfusionMatrix::from_pairs(100, pairs).unwrap();
         let classes = ClassNames::new((0..100).map(|c| format!("class {c}"))).unwrap();
         let table = Table::new(&matrix, &classes);
-        assert_eq!(table.names.len(), 41);
+        assert_eq!((table.names.len(), confusion_cells(100)), (41, 41));
         assert_eq!(table.names[40], "(60 others)");
         assert_eq!(table.counts.iter().flatten().sum::<u64>(), 5000);
     }

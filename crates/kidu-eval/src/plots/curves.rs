@@ -18,27 +18,29 @@ const RESOLUTION: f64 = 1.0 / 500.0;
 
 /// ROC curves with their areas; of more than ten classes, the ten with the least areas.
 pub fn roc_curves(scores: &Scores<'_>, details: &Details) -> String {
-    let mut plot = Plot::new("ROC curves", "false positive rate", "true positive rate");
-    plot.svg.line(plot.frame.at(0.0, 0.0), plot.frame.at(1.0, 1.0), "#888888", 1.2, "5 4");
-    let shown = worst(&details.per_class, |c| c.roc_auc);
-    for (class, area) in &shown {
-        let points = thinned(&ranking_of(scores, *class).roc_curve());
-        plot.curve(&points, &details.per_class[*class].class, *area);
-    }
-    plot.finish("AUC", details.roc_auc.macro_average, shown.len(), details.classes.len())
+    let shown = worst(&details.per_class, |c| c.roc_auc).into_iter();
+    let curve = |(class, area)| Curve {
+        points: thinned(&ranking_of(scores, class).roc_curve()),
+        class: details.per_class[class].class.clone(),
+        area,
+    };
+    let axes = ("false positive rate", "true positive rate");
+    let plot = Plot { title: "ROC curves", axes, curves: shown.map(curve).collect(), diagonal: true };
+    plot.draw("AUC", details.roc_auc.macro_average, details.classes.len())
 }
 
 /// Precision-recall curves with their average precisions, drawn as the steps whose area that is; of more than ten
 /// classes, the ten with the least areas.
 pub fn precision_recall_curves(scores: &Scores<'_>, details: &Details) -> String {
-    let mut plot = Plot::new("Precision-recall curves", "recall", "precision");
-    let shown = worst(&details.per_class, |c| c.average_precision);
-    for (class, area) in &shown {
-        let points = ranking_of(scores, *class).precision_recall_curve();
-        let steps = thinned(&as_steps(&points));
-        plot.curve(&steps, &details.per_class[*class].class, *area);
-    }
-    plot.finish("AP", details.average_precision.macro_average, shown.len(), details.classes.len())
+    let shown = worst(&details.per_class, |c| c.average_precision).into_iter();
+    let curve = |(class, area)| Curve {
+        points: thinned(&as_steps(&ranking_of(scores, class).precision_recall_curve())),
+        class: details.per_class[class].class.clone(),
+        area,
+    };
+    let axes = ("recall", "precision");
+    let plot = Plot { title: "Precision-recall curves", axes, curves: shown.map(curve).collect(), diagonal: false };
+    plot.draw("AP", details.average_precision.macro_average, details.classes.len())
 }
 
 /// Up to ten classes with a defined area, in their own order: all of them, or those with the least areas.
@@ -79,46 +81,62 @@ fn as_steps(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     steps
 }
 
-/// A square frame with a legend to its right.
+/// A square frame with a legend below it, in two columns.
 struct Plot {
-    svg: Svg,
-    frame: Frame,
-    legend: Vec<(&'static str, String)>,
+    title: &'static str,
+    axes: (&'static str, &'static str),
+    curves: Vec<Curve>,
+    diagonal: bool,
 }
 
+/// One class.
+struct Curve {
+    points: Vec<(f64, f64)>,
+    class: String,
+    area: f64,
+}
+
+const WIDTH: f64 = 460.0;
+const FRAME: Frame = Frame { left: 64.0, top: 44.0, side: 372.0 };
+/// Where the legend begins, and the height of its rows.
+const LEGEND: (f64, f64) = (484.0, 21.0);
+
 impl Plot {
-    fn new(title: &str, x_name: &str, y_name: &str) -> Self {
-        let mut svg = Svg::new(680.0, 480.0, title);
-        let frame = Frame { left: 64.0, top: 44.0, side: 380.0 };
-        svg.text((frame.left, 26.0), Anchor::Start, 15.0, INK, title);
-        frame.axes(&mut svg, x_name, y_name);
-        Self { svg, frame, legend: Vec::new() }
+    /// `area` is the name of the area below a curve.
+    fn draw(&self, area: &str, macro_average: Option<f64>, classes: usize) -> String {
+        let rows = self.curves.len().div_ceil(2);
+        let mut svg = Svg::new(WIDTH, LEGEND.0 + LEGEND.1 * rows as f64 + 14.0, self.title);
+        svg.text((FRAME.left, 26.0), Anchor::Start, 15.0, INK, self.title);
+        FRAME.axes(&mut svg, self.axes.0, self.axes.1);
+        if self.diagonal {
+            svg.line(FRAME.at(0.0, 0.0), FRAME.at(1.0, 1.0), "#888888", 1.2, "5 4");
+        }
+        for (curve, colour) in self.curves.iter().zip(COLOURS) {
+            let pixels: Vec<(f64, f64)> = curve.points.iter().map(|(x, y)| FRAME.at(*x, *y)).collect();
+            svg.polyline(&pixels, colour, 1.8, "");
+        }
+        self.legend(&mut svg, area, macro_average, classes);
+        svg.finish()
     }
 
-    fn curve(&mut self, points: &[(f64, f64)], class: &str, area: f64) {
-        let colour = COLOURS[self.legend.len() % COLOURS.len()];
-        let pixels: Vec<(f64, f64)> = points.iter().map(|(x, y)| self.frame.at(*x, *y)).collect();
-        self.svg.polyline(&pixels, colour, 1.8, "");
-        self.legend.push((colour, format!("{}  {area:.4}", shorten(class, 20))));
-    }
-
-    fn finish(mut self, area: &str, macro_average: Option<f64>, shown: usize, classes: usize) -> String {
-        let (x, mut y) = (self.frame.left + self.frame.side + 18.0, self.frame.top + 14.0);
-        let head = match shown {
+    fn legend(&self, svg: &mut Svg, area: &str, macro_average: Option<f64>, classes: usize) {
+        let head = match self.curves.len() {
             0 => format!("{area}: undefined"),
-            n if n < classes => format!("{area} ({n} of {classes} classes)"),
+            n if n < classes => format!("{area}, the least {n} of {classes} classes"),
             _ => area.to_string(),
         };
-        self.svg.text((x, y), Anchor::Start, 13.0, INK, &head);
-        for (colour, text) in &self.legend {
-            y += 22.0;
-            self.svg.line((x, y - 4.0), (x + 20.0, y - 4.0), colour, 3.0, "");
-            self.svg.text((x + 27.0, y), Anchor::Start, 12.0, INK, text);
-        }
+        svg.text((24.0, LEGEND.0), Anchor::Start, 13.0, INK, &head);
         if let Some(mean) = macro_average {
-            self.svg.text((x, y + 28.0), Anchor::Start, 12.0, INK, &format!("mean of all classes  {mean:.4}"));
+            let text = format!("mean of all classes {mean:.4}");
+            svg.text((FRAME.left + FRAME.side, LEGEND.0), Anchor::End, 13.0, INK, &text);
         }
-        self.svg.finish()
+        let rows = self.curves.len().div_ceil(2);
+        for (i, (curve, colour)) in self.curves.iter().zip(COLOURS).enumerate() {
+            let (x, y) = (24.0 + 216.0 * (i / rows) as f64, LEGEND.0 + LEGEND.1 * (i % rows + 1) as f64);
+            svg.line((x, y - 4.0), (x + 20.0, y - 4.0), colour, 3.0, "");
+            svg.text((x + 27.0, y), Anchor::Start, 12.0, INK, &shorten(&curve.class, 18));
+            svg.text((x + 196.0, y), Anchor::End, 12.0, INK, &format!("{:.4}", curve.area));
+        }
     }
 }
 

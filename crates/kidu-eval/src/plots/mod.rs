@@ -4,6 +4,7 @@ mod confusion;
 mod curves;
 mod reliability;
 
+pub(crate) use confusion::confusion_cells;
 pub use confusion::confusion_matrix;
 pub use curves::{precision_recall_curves, roc_curves};
 pub use reliability::reliability_diagram;

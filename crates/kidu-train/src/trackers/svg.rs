@@ -84,7 +84,7 @@ fn draw(svg: &mut String, panel: &Panel) {
             WIDTH - RIGHT,
             LEFT - 6.0,
             y + 4.0,
-            label(tick)
+            label(tick, high)
         );
     }
     for tick in ticks(0.0, last, 6).0.into_iter().filter(|t| t.fract() == 0.0 && *t <= last) {
@@ -138,9 +138,9 @@ fn ticks(low: f64, high: f64, n: usize) -> (Vec<f64>, f64, f64) {
     (values, first * step, last * step)
 }
 
-/// A tick without the noise of binary fractions; small ones as powers of ten.
-fn label(value: f64) -> String {
-    if value != 0.0 && value.abs() < 1e-3 {
+/// A tick without the noise of binary fractions; on an axis of small numbers as powers of ten.
+fn label(value: f64, high: f64) -> String {
+    if value != 0.0 && high < 0.01 {
         let text = format!("{value:.1e}");
         return text.replace(".0e", "e");
     }
@@ -165,6 +165,7 @@ mod tests {
 
     #[test]
     fn labels_are_short() {
-        assert_eq!([0.30000000000000004, 2.0, 0.0, 2e-4, 1.5e-5].map(label), ["0.3", "2", "0", "2e-4", "1.5e-5"]);
+        assert_eq!([0.30000000000000004, 2.0, 0.0, 0.9985].map(|v| label(v, 2.0)), ["0.3", "2", "0", "0.9985"]);
+        assert_eq!([0.0, 5e-4, 0.0015, 0.002].map(|v| label(v, 0.002)), ["0", "5e-4", "1.5e-3", "2e-3"]);
     }
 }

@@ -2,16 +2,16 @@
 
 use std::fs;
 
-use kidu_models::{Freeze, StateDict};
+use burn::tensor::{Device, Tensor, TensorData};
+use kidu_models::{Cut, Freeze, Inference, StateDict};
 use kidu_train::{
-    Augmentation, Checkpoint, FitOutcome, StopReason, Tracker, TrainError, fit,
+    Augmentation, BatchSource, Checkpoint, FitOutcome, StopReason, Tracker, TrainError, fit,
     history::EpochRow,
-    predict_logits,
     settings::{EarlyStoppingSettings, EmaSettings, ProfilerName, SchedulerName},
     strategy::Mode,
 };
 
-use crate::tiny::{CLASSES, Stripes, Watcher, finished, network, request};
+use crate::tiny::{CLASSES, SIZE, Stripes, Watcher, finished, network, request};
 
 #[test]
 fn it_learns_and_writes_everything_down() {
@@ -33,14 +33,16 @@ fn it_learns_and_writes_everything_down() {
 
     // The best weights give the best row's accuracy.
     let judged = fitted.best.apply(network(9), "tiny").unwrap();
-    let source = Stripes::new(24, 8, false);
-    let found = predict_logits(&judged, &source, "predict", &watcher).unwrap();
-    assert_eq!(found.indices, (0..24).collect::<Vec<_>>());
-    let hits = found.logits.iter().zip(&found.labels).filter(|(row, label)| {
-        let largest = (0..CLASSES).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
-        largest == **label
-    });
-    assert_eq!(hits.count() as f64 / 24.0, best.get("val/acc").unwrap());
+    let inference = Inference::new(&judged, [3, SIZE, SIZE]).unwrap();
+    let mut hits = 0;
+    for batch in Stripes::new(24, 8, false).plain().map(Result::unwrap) {
+        let shape = [batch.labels.len(), 3, SIZE, SIZE];
+        let images = Tensor::<4>::from_data(TensorData::new(batch.images, shape), &Device::flex());
+        let logits = inference.logits(images, Cut::Image).unwrap();
+        let class = |row: &[f32]| (0..CLASSES).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
+        hits += logits.chunks(CLASSES).zip(&batch.labels).filter(|(row, label)| class(row) == **label).count();
+    }
+    assert_eq!(hits as f64 / 24.0, best.get("val/acc").unwrap());
 
     let mut names: Vec<String> = fs::read_dir(dir.path().join("checkpoints"))
         .unwrap()

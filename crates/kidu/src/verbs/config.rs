@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     Outcome,
-    cli::{ConfigCommand, ConfigExplainArgs, ConfigShowArgs},
+    cli::{ConfigCommand, ConfigExplainArgs, EntryArgs},
     settings, ui,
 };
 
@@ -16,9 +16,9 @@ pub(super) fn run(command: &ConfigCommand) -> Outcome {
     }
 }
 
-fn show(arguments: &ConfigShowArgs) -> Outcome {
+fn show(arguments: &EntryArgs) -> Outcome {
     let configuration = settings::load(&arguments.config, &arguments.entry)?;
-    if arguments.json {
+    if arguments.output.json {
         return ui::json(&configuration.composed.to_json());
     }
     ui::line(configuration.composed.to_yaml().trim_end());
@@ -26,9 +26,9 @@ fn show(arguments: &ConfigShowArgs) -> Outcome {
 }
 
 fn explain(arguments: &ConfigExplainArgs) -> Outcome {
-    let composed = settings::compose_only(&arguments.config, &arguments.entry)?;
+    let composed = settings::compose_only(&arguments.from.config, &arguments.from.entry)?;
     let explanation: Explanation = composed.explain(&arguments.key)?;
-    if arguments.json {
+    if arguments.from.output.json {
         let lines: Vec<String> = explanation.to_string().lines().map(str::to_string).collect();
         let value = composed.get(&arguments.key).map(kidu_config::Node::to_json);
         return ui::json(&json!({"key": arguments.key, "value": value, "explanation": lines}));

@@ -12,7 +12,7 @@ use crate::{
     cli::{DataCommand, SplitArgs, SynthArgs},
     failure::Failure,
     run_dir,
-    settings::{self, need},
+    settings::{self, need, need_root},
     ui::{self, Console},
 };
 
@@ -27,13 +27,8 @@ fn split(arguments: &SplitArgs) -> Outcome {
     let configuration = settings::load(&arguments.config, "train")?;
     let settings = &configuration.settings;
     let data = need(&settings.data, "data")?;
-    if data.root.is_none() {
-        data.validate()?;
-        return Err(Failure::usage(
-            "data.root is not set: give a folder, an archive or a CSV list, as in data.root=photos",
-        ));
-    }
-    let dir = run_dir::create(&configuration, arguments.out.as_deref())?;
+    need_root(&settings.data)?;
+    let dir = run_dir::create(&configuration, arguments.output.out.as_deref())?;
     let console = Console::new().with_log(&dir.join("kidu.log"));
     let prepared = prepare(data, settings.seed, &dir, &console)?;
     let wanted = &arguments.data_version;
@@ -46,7 +41,7 @@ fn split(arguments: &SplitArgs) -> Outcome {
     if let Some(to) = &arguments.materialize {
         materialize(&prepared.manifest, to, &console)?;
     }
-    if arguments.json {
+    if arguments.output.json {
         ui::json(&json!({
             "version": prepared.manifest.version,
             "manifest": prepared.manifest_path,
@@ -69,7 +64,7 @@ fn synth(arguments: &SynthArgs) -> Outcome {
         seed: arguments.seed,
     };
     let summary = synthesize(&options, &arguments.out, &Console::new())?;
-    if arguments.json {
+    if arguments.output.json {
         return ui::json(&summary);
     }
     ui::line(format!("{} scenes, {} drawn now", summary.images, summary.drawn));

@@ -13,7 +13,7 @@ use kidu_pipeline::{ModelVersion, Registry, Status, text};
 use super::{pipeline, predict};
 use crate::{
     Outcome,
-    cli::{ConfigArgs, DemoArgs, PipelineRunArgs},
+    cli::{ConfigArgs, DemoArgs, JsonArgs, PipelineRunArgs},
     settings::{self, need},
     ui::{self, Console},
 };
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &DemoArgs) -> Outcome {
         dir: Some(dir.join("pipeline")),
         parameters: Vec::new(),
         force: Vec::new(),
-        json: false,
+        output: JsonArgs::default(),
     };
     let record = pipeline::execute(&configuration, &run)?;
     pipeline::outcome_of(&record)?;

@@ -8,20 +8,20 @@ use serde::Serialize;
 
 use crate::{
     Outcome,
-    cli::{ConfigArgs, DoctorArgs},
+    cli::{ConfigArgs, JsonArgs},
     failure::Failure,
     git, settings, ui,
 };
 
 /// One thing that was looked at.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Check {
     name: &'static str,
     ok: bool,
     detail: String,
 }
 
-pub(super) fn run(arguments: &DoctorArgs) -> Outcome {
+pub(super) fn run(arguments: &JsonArgs) -> Outcome {
     let checks =
         [vec![version(), processor()], backends(), vec![configuration(), writable(), weights(), commit()]].concat();
     let broken = checks.iter().filter(|c| !c.ok).count();
@@ -35,12 +35,6 @@ pub(super) fn run(arguments: &DoctorArgs) -> Outcome {
     match broken {
         0 => Ok(()),
         n => Err(Failure::Failed(anyhow::anyhow!("{n} of {} checks found something broken", checks.len()))),
-    }
-}
-
-impl Clone for Check {
-    fn clone(&self) -> Self {
-        Self { name: self.name, ok: self.ok, detail: self.detail.clone() }
     }
 }
 

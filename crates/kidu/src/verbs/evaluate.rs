@@ -20,16 +20,17 @@ use crate::{
 pub(super) fn run(arguments: &EvaluateArgs) -> Outcome {
     let configuration = settings::load(&arguments.config, "evaluate")?;
     let settings = &configuration.settings;
-    let bundle = Bundle::open(&arguments.bundle)?;
-    if arguments.manifest.is_none() && need(&settings.data, "data")?.root.is_none() {
+    let bundle = Bundle::open(&arguments.model.bundle)?;
+    if arguments.dataset.manifest.is_none() && need(&settings.data, "data")?.root.is_none() {
         return Err(Failure::usage("give the images to judge on: data.root=DIR, or --manifest FILE"));
     }
-    let dir = run_dir::create(&configuration, arguments.out.as_deref())?;
+    let dir = run_dir::create(&configuration, arguments.output.out.as_deref())?;
     let console = Console::new().with_log(&dir.join("kidu.log"));
     let data = need(&settings.data, "data")?;
-    let manifest = dataset::open(arguments.manifest.as_deref(), data, settings.seed, &dir.join("data"), &console)?;
+    let manifest =
+        dataset::open(arguments.dataset.manifest.as_deref(), data, settings.seed, &dir.join("data"), &console)?;
     let evaluation = judge(&bundle, &manifest, arguments.split, settings, &dir, &console)?;
-    if arguments.json {
+    if arguments.output.json {
         ui::json(&evaluation)?;
     } else {
         ui::line(kidu_eval::text::summary(&evaluation).trim_end());
@@ -68,9 +69,9 @@ fn judge(
     predictions.save(&dir.join(Predictions::FILE), temperature)?;
     files::create_dir_all(&dir.join("plots"))?;
     plots::save_all(&predictions, &evaluation, &dir.join("plots"))?;
-    let facts = facts(bundle, manifest, which);
+    let facts = facts(bundle, which);
     let options = report::ReportOptions {
-        title: format!("{} on {}", bundle.manifest().model, manifest.version),
+        title: format!("{} on dataset {} ({})", bundle.manifest().model, manifest.version, name_of(which)),
         facts,
         ..Default::default()
     };
@@ -137,15 +138,17 @@ fn map_classes(data: &ClassNames, bundle: &ClassNames) -> Outcome<Vec<usize>> {
         .collect()
 }
 
-fn facts(bundle: &Bundle, manifest: &DatasetManifest, which: EvaluateSplit) -> Vec<(String, String)> {
+fn name_of(which: EvaluateSplit) -> String {
+    format!("{which:?}").to_lowercase()
+}
+
+fn facts(bundle: &Bundle, which: EvaluateSplit) -> Vec<(String, String)> {
     let b = bundle.manifest();
     [
         ("model", b.model.clone()),
         ("model version", b.version().to_string()),
-        ("dataset version", manifest.version.clone()),
-        ("split", format!("{which:?}").to_lowercase()),
+        ("split", name_of(which)),
         ("trained on dataset", b.dataset_version.clone()),
-        ("temperature", format!("{:.3}", b.temperature)),
         ("commit", b.git_commit.clone().unwrap_or_else(|| "none".into())),
         ("kidu", b.kidu_version.clone()),
     ]

@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &GateArgs) -> Outcome {
     if let Some(out) = &arguments.out {
         files::write_json(&out.join("gate.json"), &decision)?;
     }
-    if arguments.json {
+    if arguments.output.json {
         ui::json(&decision)?;
     } else {
         print(&decision);

@@ -12,15 +12,15 @@ use crate::{
 
 pub(super) fn run(command: &ModelCommand) -> Outcome {
     match command {
-        ModelCommand::List { registry, json } => {
+        ModelCommand::List { registry, output } => {
             let versions = open(registry)?.list()?;
-            if *json {
+            if output.json {
                 return ui::json(&versions);
             }
             ui::line(text::model_list(&registry.group, &versions).trim_end());
             Ok(())
         }
-        ModelCommand::Show { version, registry, json } => show(&open(registry)?.show(*version)?, *json),
+        ModelCommand::Show { version, registry, output } => show(&open(registry)?.show(*version)?, output.json),
         ModelCommand::Approve(arguments) => {
             let registry = open(&arguments.registry)?;
             let actor = actor(arguments.actor.as_deref());
@@ -55,7 +55,7 @@ fn show(version: &ModelVersion, json: bool) -> Outcome {
 }
 
 fn decided(version: &ModelVersion, arguments: &DecideArgs) -> Outcome {
-    if arguments.json {
+    if arguments.output.json {
         return ui::json(version);
     }
     ui::line(format!("{}/{} is {}", arguments.registry.group, version.version, version.status.name()));
@@ -68,13 +68,13 @@ fn register(arguments: &RegisterArgs) -> Outcome {
     })?;
     let lineage = match &arguments.lineage {
         Some(file) => files::read_json(file, "lineage")?,
-        None => Lineage::collect(&arguments.bundle, &arguments.evaluation, None, None)?,
+        None => Lineage::collect(&arguments.model.bundle, &arguments.evaluation, None, None)?,
     };
     let beside = files::parent_of(&arguments.evaluation);
     let attachments = ["predictions.csv", "report.html"].map(|n| beside.join(n)).into_iter().filter(|p| p.is_file());
     let registry = open(&arguments.registry)?;
     let receipt = registry.register(&Registration {
-        bundle: &arguments.bundle,
+        bundle: &arguments.model.bundle,
         evaluation: &arguments.evaluation,
         attachments: &attachments.collect::<Vec<_>>(),
         lineage,
@@ -84,7 +84,7 @@ fn register(arguments: &RegisterArgs) -> Outcome {
     if let Some(out) = &arguments.out {
         files::write_json(&out.join("registration.json"), &receipt)?;
     }
-    if arguments.json {
+    if arguments.output.json {
         return ui::json(&receipt);
     }
     let how = if receipt.new { "registered" } else { "was registered before" };

@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
         let config = ConfigArgs { overrides: overrides.clone(), ..arguments.config.clone() };
         log_dir = Some(settings::load(&config, "train")?.settings.paths.log_dir);
     }
-    let dir = match (&arguments.out, log_dir) {
+    let dir = match (&arguments.output.out, log_dir) {
         (Some(out), _) => out.clone(),
         (None, Some(log_dir)) => run::create_run_dir(&log_dir.join("multirun"))?,
         (None, None) => return Err(Failure::usage("the sweep is empty")),
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
         results.push(json!({"run": number, "dir": job, "overrides": overrides, "exit_code": code, "summary": summary}));
         files::write_json(&dir.join("multirun.json"), &results)?;
     }
-    if arguments.json {
+    if arguments.output.json {
         ui::json(&results)?;
     } else {
         ui::line(table(&results).trim_end());
@@ -66,7 +66,7 @@ fn train(arguments: &TrainArgs, overrides: &[String], out: &Path) -> Outcome<Opt
     if let Some(config) = &arguments.config.config {
         command.arg("--config").arg(config);
     }
-    if let Some(manifest) = &arguments.manifest {
+    if let Some(manifest) = &arguments.dataset.manifest {
         command.arg("--manifest").arg(manifest);
     }
     // The table at the end is the result; each run's own goes to its folder.

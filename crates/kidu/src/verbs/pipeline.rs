@@ -25,7 +25,7 @@ use crate::{
     cli::{ConfigArgs, GraphFormat, PipelineCommand, PipelineRunArgs, PipelineShowArgs, PipelineStatusArgs},
     failure::Failure,
     git,
-    settings::{self, Configuration, need},
+    settings::{self, Configuration, need, need_root},
     stop, ui,
 };
 
@@ -34,7 +34,7 @@ pub(super) fn run(command: &PipelineCommand) -> Outcome {
         PipelineCommand::Run(arguments) => {
             let configuration = settings::load(&arguments.config, "pipeline")?;
             let record = execute(&configuration, arguments)?;
-            if arguments.json {
+            if arguments.output.json {
                 ui::json(&record)?;
             }
             outcome_of(&record)
@@ -50,15 +50,15 @@ pub(super) fn execute(configuration: &Configuration, arguments: &PipelineRunArgs
     let pipeline = build_pipeline();
     let parameters = parse_parameters(&pipeline, &arguments.parameters)?;
     let dir = arguments.dir.clone().unwrap_or_else(|| settings.paths.log_dir.join("pipeline"));
-    let root = parameters.get("InputDatasetZip").and_then(|v| v.as_str()).map(PathBuf::from);
-    let root = root.or_else(|| settings.data.as_ref().and_then(|d| d.root.clone())).ok_or_else(|| {
-        Failure::usage("data.root is not set: give a folder, an archive or a CSV list, as in data.root=photos")
-    })?;
+    let root = match parameters.get("InputDatasetZip").and_then(|v| v.as_str()) {
+        Some(given) => Path::new(given),
+        None => need_root(&settings.data)?,
+    };
     let registry = need(&settings.registry, "registry")?;
     let resolved = save_resolved(configuration, &dir)?;
     let config_arguments: Vec<String> = vec!["--config".into(), resolved.display().to_string()];
     let console = ui::Console::new();
-    let dataset = hash_dataset(&root, &console)?;
+    let dataset = hash_dataset(root, &console)?;
     let request = RunRequest {
         parameters,
         config: configuration.composed.to_json(),
@@ -161,14 +161,14 @@ fn status(arguments: &PipelineStatusArgs) -> Outcome {
     let dir = dir.join("runs");
     if let Some(id) = &arguments.run {
         let record = runs::load(&dir, id)?;
-        if arguments.json {
+        if arguments.output.json {
             return ui::json(&record);
         }
         ui::line(text::run_show(&record).trim_end());
         return Ok(());
     }
     let records = runs::list(&dir)?;
-    if arguments.json {
+    if arguments.output.json {
         return ui::json(&records);
     }
     ui::line(text::run_list(&records).trim_end());

@@ -1,9 +1,6 @@
 //! `kidu predict`: classify images.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use anyhow::Context;
 use kidu_core::{Bundle, Prediction, Progress};
@@ -32,7 +29,7 @@ pub(super) struct Answer {
 
 pub(super) fn run(arguments: &PredictArgs) -> Outcome {
     let accelerator = arguments.accelerator.parse().map_err(|e: kidu_models::ModelError| Failure::Usage(e.into()))?;
-    let bundle = Bundle::open(&arguments.bundle)?;
+    let bundle = Bundle::open(&arguments.model.bundle)?;
     let predictor = Predictor::open(&bundle, accelerator)?;
     let paths = expand(&arguments.images)?;
     let answers = classify(&predictor, &paths, &Console::new())?;
@@ -72,37 +69,20 @@ pub(super) fn classify(predictor: &Predictor, paths: &[PathBuf], progress: &dyn 
     Ok(answers)
 }
 
-/// Files as they are; folders by their images, sorted, hidden ones left out.
+/// Files as they are; folders by their images.
 fn expand(paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
-        if path.is_dir() {
-            let before = files.len();
-            walk(path, &mut files)?;
-            if files.len() == before {
-                return Err(Failure::Failed(anyhow::anyhow!("{} holds no .jpg, .png or .webp image", path.display())));
-            }
-        } else {
+        if !path.is_dir() {
             files.push(path.clone());
+            continue;
         }
+        let inside = kidu_data::index::images_below(path)?;
+        if inside.is_empty() {
+            let known = kidu_data::index::EXTENSIONS.map(|e| format!(".{e}")).join(", ");
+            return Err(Failure::Failed(anyhow::anyhow!("{} holds no image ({known})", path.display())));
+        }
+        files.extend(inside);
     }
     Ok(files)
-}
-
-fn walk(dir: &Path, files: &mut Vec<PathBuf>) -> Outcome {
-    let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
-    let mut paths = entries.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>()?;
-    paths.sort();
-    for path in paths {
-        let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-        if hidden || path.is_symlink() && path.is_dir() {
-            continue;
-        } else if path.is_dir() {
-            walk(&path, files)?;
-        } else if ["jpg", "jpeg", "png", "webp"].contains(&extension.as_str()) {
-            files.push(path);
-        }
-    }
-    Ok(())
 }

@@ -19,7 +19,7 @@ use crate::{
     cli::{ConfigArgs, TrainArgs},
     failure::Failure,
     run_dir,
-    settings::{self, Configuration, need},
+    settings::{self, Configuration, need, need_root},
     stop,
     ui::{self, Console, human_duration},
 };
@@ -40,16 +40,13 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
         None => {
             let configuration = settings::load(&arguments.config, "train")?;
             let resume = configuration.settings.ckpt_path.clone();
-            (configuration, arguments.out.clone(), resume)
+            (configuration, arguments.output.out.clone(), resume)
         }
     };
     let settings = &configuration.settings;
-    let data = need(&settings.data, "data")?;
-    let known = arguments.manifest.clone().or_else(|| resumed_manifest(arguments.resume.as_deref()));
-    if known.is_none() && data.root.is_none() {
-        return Err(Failure::usage(
-            "data.root is not set: give a folder, an archive or a CSV list, as in data.root=photos",
-        ));
+    let known = arguments.dataset.manifest.clone().or_else(|| resumed_manifest(arguments.resume.as_deref()));
+    if known.is_none() {
+        need_root(&settings.data)?;
     }
     let dir = run_dir::create(&configuration, out.as_deref())?;
     let console = Console::new().with_log(&dir.join("kidu.log"));
@@ -58,7 +55,7 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
     }
     let outcome = in_dir(&configuration, &dir, known.as_deref(), resume, &console);
     match &outcome {
-        Ok(summary) if arguments.json => ui::json(summary)?,
+        Ok(summary) if arguments.output.json => ui::json(summary)?,
         Ok(summary) => print(summary),
         Err(failure) => {
             console.log_failure(failure);

@@ -84,6 +84,10 @@ impl Ended {
         for word in words {
             assert!(message.contains(word), "'{word}' is missing in {message}");
         }
+        let first = message.lines().next().unwrap_or_default();
+        for part in first.split(": ").filter(|p| p.len() > 12) {
+            assert_eq!(first.matches(part).count(), 1, "'{part}' is said twice in {first}");
+        }
         ended
     }
 }

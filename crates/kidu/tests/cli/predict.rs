@@ -55,6 +55,9 @@ fn predict_names_the_image_that_cannot_be_read() {
     fs::create_dir(dir.path().join("empty")).unwrap();
     let predict = |image: &str| run(dir.path(), &["predict", "--bundle", &bundle(), &good, image, "--json"]);
     predict("notes.jpg").fails(1, &["notes.jpg", "is text"]);
+    let whole = fs::read(SCENES.join("test/sea/00002.jpg")).unwrap();
+    fs::write(dir.path().join("half.jpg"), &whole[..whole.len() / 2]).unwrap();
+    predict("half.jpg").fails(1, &["half.jpg", "is a damaged JPEG"]);
     predict("nothing.jpg").fails(1, &["nothing.jpg", "No such file"]);
     predict("empty").fails(1, &["empty", "holds no"]);
 }

@@ -73,6 +73,13 @@ fn lineage_and_history_are_shown(dir: &Path) {
     for word in ["Approved", "ana", "good on glaciers", dataset, "test/acc"] {
         assert!(text.contains(word), "'{word}' in {text}");
     }
+    let (_, metrics) = text.split_once("\nMetrics\n").unwrap();
+    let (metrics, _) = metrics.split_once("\n\n").unwrap();
+    for (name, value) in lineage["metrics"].as_object().unwrap() {
+        let line = metrics.lines().find(|l| l.split_whitespace().next() == Some(name)).unwrap_or(metrics);
+        let shown: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        assert!((shown - value.as_f64().unwrap()).abs() <= 5e-5, "{name} in {text}");
+    }
     // The registered bundle can be used.
     let bundle = shown["bundle_dir"].as_str().unwrap();
     let image = SCENES.join("test/sea/00001.jpg").display().to_string();

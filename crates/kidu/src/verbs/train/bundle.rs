@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kidu_core::{Bundle, BundleManifest, Split, run::timestamp};
+use kidu_core::{Bundle, BundleManifest, Progress, Split, run::timestamp};
 use kidu_eval::{EvaluateOptions, Predictions, fit_temperature};
 use kidu_models::Predictor;
 use kidu_train::Fitted;
@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::{Job, save_summary};
 use crate::{Outcome, git, settings::need, verbs::evaluate};
-use kidu_core::Progress;
 
 /// Bins of the calibration error.
 const BINS: usize = 15;
@@ -45,23 +44,26 @@ pub(super) fn finish(job: &Job<'_>, fitted: &Fitted, source: &str) -> Outcome<Va
     let dir = job.dir.join("bundle");
     let weights = fitted.best.to_safetensors(Some(fitted.steps))?;
     let mut bundle = Bundle::create(&dir, manifest, &[(Bundle::WEIGHTS, &weights)])?;
-    let temperature = calibrate(job, &bundle, &mut metrics)?;
-    bundle.update(|m| m.temperature = temperature)?;
+    let predictor = Predictor::open(&bundle, need(&settings.trainer, "trainer")?.accelerator)?;
+    let temperature = calibrate(job, &predictor, &mut metrics)?;
     if settings.test.unwrap_or(true) {
-        test(job, &bundle, temperature, &mut metrics)?;
+        test(job, &predictor, temperature, &mut metrics)?;
     }
-    bundle.update(|m| m.metrics.clone_from(&metrics))?;
+    bundle.update(|m| {
+        m.temperature = temperature;
+        m.metrics.clone_from(&metrics);
+    })?;
     bundle.pack(&job.dir.join("model.tar.gz"))?;
     save_summary(job, fitted, Some(&dir), &json!(metrics))
 }
 
 /// The temperature that makes the probabilities of the validation images most likely; 1 without such images.
-fn calibrate(job: &Job<'_>, bundle: &Bundle, metrics: &mut BTreeMap<String, f64>) -> Outcome<f64> {
+fn calibrate(job: &Job<'_>, predictor: &Predictor, metrics: &mut BTreeMap<String, f64>) -> Outcome<f64> {
     if job.manifest.items_of(Split::Val).next().is_none() {
         job.console.note("no validation images: the probabilities are not calibrated");
         return Ok(1.0);
     }
-    let predictions = predict(job, bundle, Split::Val)?;
+    let predictions = predict(job, predictor, Split::Val)?;
     let fit = fit_temperature(&predictions, BINS)?;
     metrics.insert("val/ece".into(), fit.ece_after);
     if fit.at_bound {
@@ -77,19 +79,17 @@ fn calibrate(job: &Job<'_>, bundle: &Bundle, metrics: &mut BTreeMap<String, f64>
     Ok(fit.temperature)
 }
 
-fn test(job: &Job<'_>, bundle: &Bundle, temperature: f64, metrics: &mut BTreeMap<String, f64>) -> Outcome {
+fn test(job: &Job<'_>, predictor: &Predictor, temperature: f64, metrics: &mut BTreeMap<String, f64>) -> Outcome {
     if job.manifest.items_of(Split::Test).next().is_none() {
         job.console.note("no test images: nothing says how good the model is on images it has not seen");
         return Ok(());
     }
-    let predictions = predict(job, bundle, Split::Test)?;
+    let predictions = predict(job, predictor, Split::Test)?;
     let options = EvaluateOptions { temperature, seed: job.configuration.settings.seed, ..EvaluateOptions::default() };
     metrics.extend(kidu_eval::evaluate(&predictions, &options)?.headline("test"));
     Ok(())
 }
 
-fn predict(job: &Job<'_>, bundle: &Bundle, split: Split) -> Outcome<Predictions> {
-    let settings = &job.configuration.settings;
-    let predictor = Predictor::open(bundle, need(&settings.trainer, "trainer")?.accelerator)?;
-    Ok(evaluate::predict(&predictor, &job.manifest, &[split], settings, job.console)?.0)
+fn predict(job: &Job<'_>, predictor: &Predictor, split: Split) -> Outcome<Predictions> {
+    Ok(evaluate::predict(predictor, &job.manifest, &[split], &job.configuration.settings, job.console)?.0)
 }
