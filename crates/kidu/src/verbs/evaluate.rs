@@ -16,6 +16,7 @@ use crate::{
     settings::{self, Settings, need},
     ui::{self, Console},
 };
+    stop,
 
 pub(super) fn run(arguments: &EvaluateArgs) -> Outcome {
     let configuration = settings::load(&arguments.config, "evaluate")?;
@@ -103,6 +104,9 @@ pub(super) fn predict(
         };
         let loader = Loader::new(Arc::clone(manifest), *split, options)?;
         progress.begin(&format!("evaluate {split}"), "images", Some(loader.num_images() as u64));
+            if stop::is_asked_for() {
+                return Err(Failure::Interrupted("run the same command again to judge the images".into()));
+            }
         let mut epoch = loader.epoch(0, 0);
         for batch in epoch.by_ref() {
             let batch = batch?;

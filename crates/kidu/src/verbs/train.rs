@@ -109,7 +109,13 @@ fn in_dir(
     let job = Job { configuration, dir: dir.to_path_buf(), manifest, record, image, console };
     let (network, source) = job.network()?;
     let fitted = if settings.train.unwrap_or(true) { job.fit(network, resume)? } else { job.untrained(resume)? };
-    bundle::finish(&job, &fitted, &source)
+    bundle::finish(&job, &fitted, &source).map_err(|failure| match failure {
+        Failure::Interrupted(_) => Failure::Interrupted(format!(
+            "after training, before the bundle was finished. Go on with: kidu train --resume {}",
+            dir.display()
+        )),
+        other => other,
+    })
 }
 
 impl Job<'_> {
