@@ -11,7 +11,7 @@ use crate::{
     Outcome,
     cli::{DataCommand, SplitArgs, SynthArgs},
     failure::Failure,
-    run_dir,
+    run_dir::{self, Verb},
     settings::{self, need},
     ui::{self, Console},
 };
@@ -33,9 +33,10 @@ fn split(arguments: &SplitArgs) -> Outcome {
             "data.root is not set: give a folder, an archive or a CSV list, as in data.root=photos",
         ));
     }
-    let dir = run_dir::create(&configuration, arguments.out.as_deref())?;
+    let held = run_dir::create(&configuration, Verb::Split, arguments.out.as_deref())?;
+    let dir = held.path();
     let console = Console::new().with_log(&dir.join("kidu.log"));
-    let prepared = prepare(data, settings.seed, &dir, &console)?;
+    let prepared = prepare(data, settings.seed, dir, &console)?;
     let wanted = &arguments.data_version;
     if wanted != "any" && *wanted != prepared.manifest.version {
         return Err(Failure::Failed(anyhow::anyhow!(
@@ -57,7 +58,7 @@ fn split(arguments: &SplitArgs) -> Outcome {
         ui::line(dataset::table(&prepared.report.summary).trim_end());
         ui::line(format!("dataset version {}", prepared.manifest.version));
     }
-    ui::place("wrote", &dir);
+    ui::place("wrote", dir);
     Ok(())
 }
 

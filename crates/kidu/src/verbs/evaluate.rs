@@ -12,7 +12,7 @@ use crate::{
     Outcome,
     cli::{EvaluateArgs, EvaluateSplit},
     failure::Failure,
-    run_dir,
+    run_dir::{self, Verb},
     settings::{self, Settings, need},
     ui::{self, Console},
 };
@@ -25,18 +25,19 @@ pub(super) fn run(arguments: &EvaluateArgs) -> Outcome {
     if arguments.manifest.is_none() && need(&settings.data, "data")?.root.is_none() {
         return Err(Failure::usage("give the images to judge on: data.root=DIR, or --manifest FILE"));
     }
-    let dir = run_dir::create(&configuration, arguments.out.as_deref())?;
+    let held = run_dir::create(&configuration, Verb::Evaluate, arguments.out.as_deref())?;
+    let dir = held.path();
     let console = Console::new().with_log(&dir.join("kidu.log"));
     let data = need(&settings.data, "data")?;
     let manifest = dataset::open(arguments.manifest.as_deref(), data, settings.seed, &dir.join("data"), &console)?;
-    let evaluation = judge(&bundle, &manifest, arguments.split, settings, &dir, &console)?;
+    let evaluation = judge(&bundle, &manifest, arguments.split, settings, dir, &console)?;
     if arguments.json {
         ui::json(&evaluation)?;
     } else {
         ui::line(kidu_eval::text::summary(&evaluation).trim_end());
         ui::place("report:", &dir.join(report::FILE));
     }
-    ui::place("wrote", &dir);
+    ui::place("wrote", dir);
     Ok(())
 }
 

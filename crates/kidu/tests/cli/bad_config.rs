@@ -72,12 +72,12 @@ fn a_folder_that_is_no_run_cannot_be_resumed() {
 fn a_checkpoint_that_is_not_there_or_is_damaged() {
     let dir = scratch();
     let root = set("data.root", &SCENES);
-    let arguments = ["train", &root, "model=resnet18", "data.image_size=32", "--out", "run"];
-    run(dir.path(), &[&arguments[..], &["ckpt_path=nothing.ckpt"]].concat())
+    let arguments = ["train", &root, "model=resnet18", "data.image_size=32", "--out"];
+    run(dir.path(), &[&arguments[..], &["one", "ckpt_path=nothing.ckpt"]].concat())
         .fails(1, &["nothing.ckpt", "cannot be read"]);
     fs::write(dir.path().join("half.ckpt"), [0; 64]).unwrap();
     let words = ["half.ckpt", "is not a whole checkpoint", "use another one"];
-    run(dir.path(), &[&arguments[..], &["ckpt_path=half.ckpt"]].concat()).fails(1, &words);
+    run(dir.path(), &[&arguments[..], &["two", "ckpt_path=half.ckpt"]].concat()).fails(1, &words);
 }
 
 #[test]

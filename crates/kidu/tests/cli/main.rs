@@ -16,3 +16,4 @@ mod registry;
 #[cfg(unix)]
 mod resume;
 mod tools;
+mod run_folder;
