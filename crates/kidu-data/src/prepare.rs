@@ -74,7 +74,7 @@ pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dy
     settings.validate()?;
     let Some(source) = &settings.root else {
         let reason = "is not set; give a folder of class folders, an archive or a CSV list, as in data.root=photos";
-        return Err(DataError::Setting { key: "data.root", reason: reason.into() });
+        return Err(DataError::Setting { key: "data.root".into(), reason: reason.into() });
     };
     let index = match ArchiveKind::of(source) {
         Some(_) if source.is_file() => {

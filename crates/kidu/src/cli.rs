@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use kidu_core::Split;
+use kidu_image::Limits;
 
 /// Image classifiers from annotation to production, in Rust.
 #[derive(Debug, Parser)]
@@ -236,6 +237,15 @@ pub(crate) struct GateArgs {
     pub(crate) config: ConfigArgs,
     /// The candidate's evaluation.json.
     #[arg(long, env = "KIDU_EVALUATION", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// The most pixels (width times height) of an image.
+    #[arg(long, env = "KIDU_MAX_PIXELS", value_name = "N", default_value_t = Limits::default().max_pixels)]
+    pub(crate) max_pixels: u64,
+    /// The most pixels of either side of an image.
+    #[arg(long, env = "KIDU_MAX_SIDE", value_name = "N", default_value_t = Limits::default().max_side)]
+    pub(crate) max_side: u32,
+    /// The most bytes of an image file.
+    #[arg(long, env = "KIDU_MAX_BYTES", value_name = "N", default_value_t = Limits::default().max_bytes)]
+    pub(crate) max_bytes: usize,
     pub(crate) evaluation: PathBuf,
     /// The candidate's bundle, so that it is not compared with itself.
     #[arg(long, env = "KIDU_BUNDLE", value_name = "DIR", value_hint = ValueHint::DirPath)]

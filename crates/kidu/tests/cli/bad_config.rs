@@ -36,9 +36,28 @@ fn a_mistyped_key_on_the_command_line() {
 fn a_value_of_the_wrong_kind_or_range() {
     let dir = scratch();
     refuses(dir.path(), &["trainer.max_epochs=many"], &["trainer.max_epochs", "whole number", "many"]);
-    refuses(dir.path(), &["data.batch_size=0"], &["data.batch_size", "1..=65536"]);
+    refuses(
+        dir.path(),
+        &["data.batch_size=0"],
+        &["override 'data.batch_size=0'", "'data.batch_size' is 0", "1..=65536"],
+    );
+    refuses(dir.path(), &["data.max_side=0"], &["override 'data.max_side=0'", "'data.max_side' is 0", "at least 1"]);
+    refuses(dir.path(), &["data.max_side=wide"], &["'data.max_side'", "whole number", "wide"]);
+    let flip = "data.augmentation.horizontal_flip=2";
+    refuses(dir.path(), &[flip], &[flip, "'data.augmentation.horizontal_flip' is 2", "probability"]);
     refuses(dir.path(), &["model.optimizer.name=adan"], &["model.optimizer.name", "adan", "adam"]);
     refuses(dir.path(), &["gate.min_accuracy=0.5"], &["gate"]);
+}
+
+#[test]
+fn a_value_out_of_range_in_a_file_is_named_with_its_line() {
+    let dir = scratch();
+    fs::create_dir_all(dir.path().join("mine/data")).unwrap();
+    fs::write(dir.path().join("mine/data/big.yaml"), "defaults:\n  - default\n  - _self_\n\nbatch_size: 0\n").unwrap();
+    let words = ["mine/data/big.yaml:5", "'data.batch_size' is 0", "1..=65536"];
+    refuses(dir.path(), &["--config-dir", "mine", "data=big"], &words);
+    let arguments = ["pipeline", "run", "data.root=photos", "gate.confidence=7"];
+    run(dir.path(), &arguments).fails(2, &["override 'gate.confidence=7'", "'gate.confidence' is 7", "0.95"]);
 }
 
 #[test]
