@@ -179,6 +179,16 @@ pub(crate) enum EvaluateSplit {
 }
 
 impl EvaluateSplit {
+    /// As on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Val => "val",
+            Self::Test => "test",
+            Self::All => "all",
+        }
+    }
+
     pub(crate) fn splits(self) -> Vec<Split> {
         match self {
             Self::Train => vec![Split::Train],
@@ -203,9 +213,10 @@ pub(crate) struct EvaluateArgs {
     /// Folder for the results; default: a new run folder.
     #[arg(long, env = "KIDU_OUT", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
-    /// Which images.
-    #[arg(long, env = "KIDU_SPLIT", value_enum, default_value_t = EvaluateSplit::Test)]
-    pub(crate) split: EvaluateSplit,
+    /// Which images; default: the test split. Data without a test split of its own is judged whole, unless the bundle
+    /// has seen it in training: then what it has not seen.
+    #[arg(long, env = "KIDU_SPLIT", value_enum)]
+    pub(crate) split: Option<EvaluateSplit>,
     /// Print evaluation.json.
     #[arg(long)]
     pub(crate) json: bool,
@@ -226,6 +237,15 @@ pub(crate) struct PredictArgs {
     /// Where the network runs: flex, libtorch, cuda or wgpu.
     #[arg(long, env = "KIDU_ACCELERATOR", default_value = "flex")]
     pub(crate) accelerator: String,
+    /// The most pixels (width times height) of an image.
+    #[arg(long, env = "KIDU_MAX_PIXELS", value_name = "N", default_value_t = Limits::default().max_pixels)]
+    pub(crate) max_pixels: u64,
+    /// The most pixels of either side of an image.
+    #[arg(long, env = "KIDU_MAX_SIDE", value_name = "N", default_value_t = Limits::default().max_side)]
+    pub(crate) max_side: u32,
+    /// The most bytes of an image file.
+    #[arg(long, env = "KIDU_MAX_BYTES", value_name = "N", default_value_t = Limits::default().max_bytes)]
+    pub(crate) max_bytes: usize,
     /// Print an array of {path, label, score, probabilities}.
     #[arg(long)]
     pub(crate) json: bool,
@@ -237,15 +257,6 @@ pub(crate) struct GateArgs {
     pub(crate) config: ConfigArgs,
     /// The candidate's evaluation.json.
     #[arg(long, env = "KIDU_EVALUATION", value_name = "FILE", value_hint = ValueHint::FilePath)]
-    /// The most pixels (width times height) of an image.
-    #[arg(long, env = "KIDU_MAX_PIXELS", value_name = "N", default_value_t = Limits::default().max_pixels)]
-    pub(crate) max_pixels: u64,
-    /// The most pixels of either side of an image.
-    #[arg(long, env = "KIDU_MAX_SIDE", value_name = "N", default_value_t = Limits::default().max_side)]
-    pub(crate) max_side: u32,
-    /// The most bytes of an image file.
-    #[arg(long, env = "KIDU_MAX_BYTES", value_name = "N", default_value_t = Limits::default().max_bytes)]
-    pub(crate) max_bytes: usize,
     pub(crate) evaluation: PathBuf,
     /// The candidate's bundle, so that it is not compared with itself.
     #[arg(long, env = "KIDU_BUNDLE", value_name = "DIR", value_hint = ValueHint::DirPath)]

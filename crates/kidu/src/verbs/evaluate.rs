@@ -1,22 +1,24 @@
 //! `kidu evaluate`: judge a bundle on a dataset.
 
+mod selection;
+
 use std::{path::Path, sync::Arc};
 
 use kidu_core::{Bundle, ClassNames, DatasetItem, DatasetManifest, Progress, Split, files};
 use kidu_data::{Loader, LoaderOptions};
-use kidu_eval::{EvaluateOptions, Evaluation, Predictions, plots, report};
+use kidu_eval::{EvaluateOptions, Evaluation, Judged, Predictions, plots, report};
 use kidu_models::{Accelerator, Predictor};
 
-use super::dataset;
+use self::selection::Selection;
 use crate::{
     Outcome,
-    cli::{EvaluateArgs, EvaluateSplit},
+    cli::EvaluateArgs,
     failure::Failure,
     run_dir::{self, Verb},
     settings::{self, Settings, need},
+    stop,
     ui::{self, Console},
 };
-    stop,
 
 pub(super) fn run(arguments: &EvaluateArgs) -> Outcome {
     let configuration = settings::load(&arguments.config, "evaluate")?;
@@ -28,9 +30,9 @@ pub(super) fn run(arguments: &EvaluateArgs) -> Outcome {
     let held = run_dir::create(&configuration, Verb::Evaluate, arguments.out.as_deref())?;
     let dir = held.path();
     let console = Console::new().with_log(&dir.join("kidu.log"));
-    let data = need(&settings.data, "data")?;
-    let manifest = dataset::open(arguments.manifest.as_deref(), data, settings.seed, &dir.join("data"), &console)?;
-    let evaluation = judge(&bundle, &manifest, arguments.split, settings, dir, &console)?;
+    let selection = selection::select(arguments, &bundle, settings, &dir.join("data"), &console)?;
+    console.note(&selection.sentence());
+    let evaluation = judge(&bundle, &selection, settings, dir, &console)?;
     if arguments.json {
         ui::json(&evaluation)?;
     } else {
@@ -44,25 +46,21 @@ pub(super) fn run(arguments: &EvaluateArgs) -> Outcome {
 /// Predicts, measures and writes everything into `dir`.
 fn judge(
     bundle: &Bundle,
-    manifest: &Arc<DatasetManifest>,
-    which: EvaluateSplit,
+    selection: &Selection,
     settings: &Settings,
     dir: &Path,
     progress: &dyn Progress,
 ) -> Outcome<Evaluation> {
     let accelerator = settings.trainer.as_ref().map_or(Accelerator::Flex, |t| t.accelerator);
     let predictor = Predictor::open(bundle, accelerator)?;
-    let (predictions, items) = predict(&predictor, manifest, &which.splits(), settings, progress)?;
-    let split_version = match which {
-        EvaluateSplit::All => manifest.version.clone(),
-        _ => manifest.split_version(which.splits()[0]),
-    };
+    let (predictions, items) = predict(&predictor, &selection.manifest, &selection.which.splits(), settings, progress)?;
     let temperature = bundle.manifest().temperature;
     let options = EvaluateOptions {
         temperature,
         seed: settings.seed,
-        dataset_version: Some(manifest.version.clone()),
-        test_split_version: Some(split_version),
+        dataset_version: Some(selection.dataset_version.clone()),
+        test_split_version: Some(selection.version()),
+        judged: Some(Judged { split: selection.which.name().into(), reason: selection.reason.clone() }),
         item_hashes: Some(items.iter().map(|i| i.sha256.to_string()).collect()),
         ..EvaluateOptions::default()
     };
@@ -70,10 +68,9 @@ fn judge(
     predictions.save(&dir.join(Predictions::FILE), temperature)?;
     files::create_dir_all(&dir.join("plots"))?;
     plots::save_all(&predictions, &evaluation, &dir.join("plots"))?;
-    let facts = facts(bundle, manifest, which);
     let options = report::ReportOptions {
-        title: format!("{} on {}", bundle.manifest().model, manifest.version),
-        facts,
+        title: format!("{} on {}", bundle.manifest().model, selection.dataset_version),
+        facts: facts(bundle, selection),
         ..Default::default()
     };
     report::save(&dir.join(report::FILE), &predictions, &evaluation, &options)?;
@@ -105,11 +102,11 @@ pub(super) fn predict(
         };
         let loader = Loader::new(Arc::clone(manifest), *split, options)?;
         progress.begin(&format!("evaluate {split}"), "images", Some(loader.num_images() as u64));
+        let mut epoch = loader.epoch(0, 0);
+        for batch in epoch.by_ref() {
             if stop::is_asked_for() {
                 return Err(Failure::Interrupted("run the same command again to judge the images".into()));
             }
-        let mut epoch = loader.epoch(0, 0);
-        for batch in epoch.by_ref() {
             let batch = batch?;
             logits.extend(predictor.logits(&batch.images)?);
             labels.extend(batch.labels.iter().map(|l| classes[*l]));
@@ -142,13 +139,13 @@ fn map_classes(data: &ClassNames, bundle: &ClassNames) -> Outcome<Vec<usize>> {
         .collect()
 }
 
-fn facts(bundle: &Bundle, manifest: &DatasetManifest, which: EvaluateSplit) -> Vec<(String, String)> {
+fn facts(bundle: &Bundle, selection: &Selection) -> Vec<(String, String)> {
     let b = bundle.manifest();
     [
         ("model", b.model.clone()),
         ("model version", b.version().to_string()),
-        ("dataset version", manifest.version.clone()),
-        ("split", format!("{which:?}").to_lowercase()),
+        ("dataset version", selection.dataset_version.clone()),
+        ("split", format!("{} ({})", selection.which.name(), selection.reason)),
         ("trained on dataset", b.dataset_version.clone()),
         ("temperature", format!("{:.3}", b.temperature)),
         ("commit", b.git_commit.clone().unwrap_or_else(|| "none".into())),
