@@ -174,18 +174,36 @@ mod killed {
             stat(id).is_some_and(|(state, _)| state != "Z" && state != "X")
         }
 
-        fn signal(name: &str, id: u32) {
-            assert!(Command::new("kill").args([format!("-{name}"), id.to_string()]).status().unwrap().success());
+        /// The process of a step; killed when the test is over, should it still be there.
+        struct Step(u32);
+
+        impl Step {
+            fn lives(&self) -> bool {
+                lives(self.0)
+            }
+
+            fn signal(&self, name: &str) {
+                let sent = Command::new("kill").args([format!("-{name}"), self.0.to_string()]).status().unwrap();
+                assert!(sent.success(), "kill -{name} {}", self.0);
+            }
+        }
+
+        impl Drop for Step {
+            fn drop(&mut self) {
+                if self.lives() {
+                    let _ = Command::new("kill").args(["-KILL", &self.0.to_string()]).status();
+                }
+            }
         }
 
         /// A run in the middle of training, and the process that trains.
-        fn training(dir: &Path, more: &[&str]) -> (Running, u32) {
+        fn training(dir: &Path, more: &[&str]) -> (Running, Step) {
             let command = kidu(dir, &words(&arguments(more)));
             let mut running = Running::start(command, &dir.join("err.txt"));
             let cache = dir.join("runs/pipeline/cache");
             running.until("a checkpoint", |_| checkpoint_in(&cache).is_some());
             let step = child_of(running.id()).expect("a step is under way");
-            (running, step)
+            (running, Step(step))
         }
 
         #[test]
@@ -195,11 +213,8 @@ mod killed {
             running.signal("KILL");
             running.wait();
             let start = Instant::now();
-            while lives(step) {
-                if start.elapsed() > Duration::from_secs(60) {
-                    signal("KILL", step);
-                    panic!("the step goes on without its run");
-                }
+            while step.lives() {
+                assert!(start.elapsed() < Duration::from_secs(60), "the step goes on without its run");
                 thread::sleep(Duration::from_millis(20));
             }
             let checkpoint = checkpoint_in(&dir.path().join("runs/pipeline/cache")).unwrap();
@@ -212,18 +227,18 @@ mod killed {
             let dir = scratch();
             let more = ["trainer.max_epochs=6", "trainer.checkpoint_every_n_steps=1"];
             let (mut running, step) = training(dir.path(), &more);
-            signal("STOP", step);
+            step.signal("STOP");
             running.signal("KILL");
             running.wait();
 
             let again = kidu(dir.path(), &words(&arguments(&more)));
             let mut again = Running::start(again, &dir.path().join("again.txt"));
             again.until("it waits", |err| err.contains("train: another run makes it; waiting"));
-            assert!(lives(step));
-            signal("CONT", step);
+            assert!(step.lives());
+            step.signal("CONT");
             assert!(again.wait().success(), "{}", again.err());
             assert!(again.err().contains("resumed from"), "{}", again.err());
-            assert!(!lives(step));
+            assert!(!step.lives());
         }
     }
 }
