@@ -10,6 +10,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, Result};
 
+/// How the temporary files of [`write_atomic`] are named: this, and so many random letters and digits.
+const TEMPORARY: &str = ".tmp-";
+const RANDOM: usize = 6;
+
 /// Replaces `path` by `bytes`, whole or not at all, even over a power cut. Missing parent folders are made.
 ///
 /// # Errors
@@ -26,7 +30,8 @@ pub fn write_atomic_with(path: &Path, write: impl FnOnce(&mut File) -> std::io::
     let parent = parent_of(path);
     create_dir_all(&parent)?;
     let mut temporary = tempfile::Builder::new()
-        .prefix(".tmp-")
+        .prefix(TEMPORARY)
+        .rand_bytes(RANDOM)
         .tempfile_in(&parent)
         .map_err(|e| Error::io("create a file in", &parent, e))?;
     write(temporary.as_file_mut()).map_err(|e| Error::io("write", path, e))?;
@@ -35,6 +40,36 @@ pub fn write_atomic_with(path: &Path, write: impl FnOnce(&mut File) -> std::io::
     temporary.persist(path).map_err(|e| Error::io("write", path, e.error))?;
     sync_dir(&parent);
     Ok(())
+}
+
+/// Removes from a folder (not from those below it) the temporary files that an interrupted [`write_atomic`] left, known
+/// by their names. Only for a folder in which nobody else writes at the moment: their temporary files look the same.
+/// Returns what was removed; no folder, nothing removed.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn remove_temporaries(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io("list", dir, e)),
+    };
+    let mut removed = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| Error::io("list", dir, e))?;
+        let ours = entry.file_name().to_str().is_some_and(is_temporary);
+        // Not followed: a link of that name is somebody else's.
+        if ours && entry.file_type().is_ok_and(|t| t.is_file()) {
+            fs::remove_file(entry.path()).map_err(|e| Error::io("remove", entry.path(), e))?;
+            removed.push(entry.path());
+        }
+    }
+    Ok(removed)
+}
+
+fn is_temporary(name: &str) -> bool {
+    name.strip_prefix(TEMPORARY)
+        .is_some_and(|tail| tail.len() == RANDOM && tail.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 /// Writes a value as pretty JSON, atomically, with a final newline.
@@ -111,5 +146,27 @@ mod tests {
         assert!(failed.unwrap_err().to_string().contains("disk full"));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_write_left_is_known_by_its_name_and_nothing_else_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        // The name while a write is under way, as a kill would leave it.
+        let mut name = PathBuf::new();
+        write_atomic_with(&dir.path().join("a.json"), |file| {
+            file.write_all(b"half")?;
+            name = fs::read_dir(dir.path())?.flatten().map(|e| e.path()).next().unwrap_or_default();
+            Ok(())
+        })
+        .unwrap();
+        let kept = [".tmp-notes.txt", ".tmp-", ".tmp-long123", "tmp-abc123", ".tmp-ab_123"];
+        for name in kept {
+            fs::write(dir.path().join(name), "mine").unwrap();
+        }
+        fs::create_dir(dir.path().join(".tmp-folder")).unwrap();
+        fs::write(&name, "half").unwrap();
+        assert_eq!(remove_temporaries(dir.path()).unwrap(), [name]);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), kept.len() + 2);
+        assert!(remove_temporaries(&dir.path().join("none")).unwrap().is_empty());
     }
 }

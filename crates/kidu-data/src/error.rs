@@ -21,7 +21,7 @@ pub enum DataError {
     #[error("{key}: {reason}")]
     Setting {
         /// The key, as in `data.batch_size`.
-        key: &'static str,
+        key: String,
         /// The broken rule and the allowed range.
         reason: String,
     },

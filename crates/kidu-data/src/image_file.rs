@@ -3,7 +3,7 @@
 use std::{fs::File, io::Read, path::Path};
 
 use kidu_core::Sha256Hex;
-use kidu_image::{Limits, RgbImage, decode};
+use kidu_image::{DecodeError, Limits, RgbImage, decode};
 
 use crate::error::{DataError, Result};
 
@@ -14,14 +14,19 @@ use crate::error::{DataError, Result};
 pub fn load_one(path: &Path, limits: &Limits) -> Result<RgbImage> {
     let bad = |reason| DataError::BadImage { path: path.into(), reason };
     let bytes = read_bounded(path, limits).map_err(bad)?;
-    decode(&bytes, limits).map_err(|e| bad(e.to_string()))
+    decode(&bytes, limits).map_err(|e| bad(explain(&e)))
 }
 
 /// What the check of one file found: its hash and size, or why it cannot be used.
 pub(crate) fn check(path: &Path, limits: &Limits) -> Result<(Sha256Hex, u64), String> {
     let bytes = read_bounded(path, limits)?;
-    decode(&bytes, limits).map_err(|e| e.to_string())?;
+    decode(&bytes, limits).map_err(|e| explain(&e))?;
     Ok((Sha256Hex::of_bytes(&bytes), bytes.len() as u64))
+}
+
+/// Why an image is not read, with its limits under their keys.
+pub(crate) fn explain(error: &DecodeError) -> String {
+    error.explain(|limit| format!("data.{limit}"))
 }
 
 /// The bytes of a plain file no larger than the limits allow, or why not.
@@ -33,7 +38,8 @@ pub(crate) fn read_bounded(path: &Path, limits: &Limits) -> Result<Vec<u8>, Stri
         return Err("is not a plain file".into());
     }
     if metadata.len() > limits.max_bytes as u64 {
-        return Err(format!("has {} bytes, more than data.max_bytes={}", metadata.len(), limits.max_bytes));
+        let bytes = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+        return Err(explain(&DecodeError::TooManyBytes { bytes, limit: limits.max_bytes }));
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
     // The file may grow meanwhile.

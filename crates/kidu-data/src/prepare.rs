@@ -32,6 +32,8 @@ pub struct Prepared {
 pub struct Report {
     /// How the images were found.
     pub layout: Layout,
+    /// The splits that the data itself states.
+    pub given: Vec<Split>,
     /// Images that cannot be read (`data.on_bad_image=skip`): path and reason.
     pub skipped: Vec<(String, String)>,
     /// Sets of files with equal bytes and what was done about them.
@@ -74,7 +76,7 @@ pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dy
     settings.validate()?;
     let Some(source) = &settings.root else {
         let reason = "is not set; give a folder of class folders, an archive or a CSV list, as in data.root=photos";
-        return Err(DataError::Setting { key: "data.root", reason: reason.into() });
+        return Err(DataError::Setting { key: "data.root".into(), reason: reason.into() });
     };
     let index = match ArchiveKind::of(source) {
         Some(_) if source.is_file() => {
@@ -98,6 +100,7 @@ pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dy
     let manifest = DatasetManifest::load(&manifest_path)?;
     let report = Report {
         layout: index.layout,
+        given: Split::ALL.into_iter().filter(|s| index.entries.iter().any(|e| e.given == Some(*s))).collect(),
         skipped,
         duplicates: groups,
         ignored: index.ignored,

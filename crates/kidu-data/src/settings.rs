@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use kidu_core::{Crop, Filter, ImageSpec};
-use kidu_image::{AugmentSettings, Limits};
+use kidu_image::{AugmentError, AugmentSettings, Limits};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{DataError, Result};
@@ -37,6 +37,8 @@ pub struct DataSettings {
     pub on_duplicate: OnDuplicate,
     /// The most pixels (width times height) of an image.
     pub max_pixels: u64,
+    /// The most pixels of either side of an image.
+    pub max_side: u32,
     /// The most bytes of an image file.
     pub max_bytes: usize,
     /// Augmentation of the training split.
@@ -92,8 +94,9 @@ impl Default for DataSettings {
             std: None,
             on_bad_image: OnBadImage::default(),
             on_duplicate: OnDuplicate::default(),
-            max_pixels: 50_000_000,
-            max_bytes: 20 << 20,
+            max_pixels: Limits::default().max_pixels,
+            max_side: Limits::default().max_side,
+            max_bytes: Limits::default().max_bytes,
             augmentation: AugmentSettings::default(),
         }
     }
@@ -105,7 +108,7 @@ impl DataSettings {
     /// # Errors
     /// [`DataError::Setting`] for the first key whose value is out of range.
     pub fn validate(&self) -> Result<()> {
-        let fail = |key, reason: String| Err(DataError::Setting { key, reason });
+        let fail = |key: &str, reason: String| Err(DataError::Setting { key: key.into(), reason });
         let shares = self.train_val_test_split;
         if shares.iter().any(|s| !s.is_finite() || !(0.0..=1.0).contains(s)) || shares[0] <= 0.0 {
             let reason = format!("{shares:?} must be three numbers in [0, 1], the first (train) greater than 0");
@@ -124,6 +127,9 @@ impl DataSettings {
         if self.max_pixels == 0 {
             return fail("data.max_pixels", "must be at least 1".into());
         }
+        if self.max_side == 0 {
+            return fail("data.max_side", "must be at least 1".into());
+        }
         if self.max_bytes == 0 {
             return fail("data.max_bytes", "must be at least 1".into());
         }
@@ -131,9 +137,15 @@ impl DataSettings {
         let spec = self.image_spec(&ImageSpec::imagenet(224, Filter::Bicubic), 1.0);
         if let Err(reason) = spec.validate() {
             let size = self.image_size.is_some_and(|s| !(8..=4096).contains(&s));
-            return fail(if size { "data.image_size" } else { "data.mean, data.std" }, reason);
+            let mean = self.mean.is_some_and(|m| m.iter().any(|m| !m.is_finite()));
+            let key = match (size, mean) {
+                (true, _) => "data.image_size",
+                (false, true) => "data.mean",
+                (false, false) => "data.std",
+            };
+            return fail(key, reason);
         }
-        self.augmentation.validate().map_err(|e| DataError::Setting { key: "data.augmentation", reason: e.to_string() })
+        self.augmentation.validate().map_err(|e| augmentation_error(&e))
     }
 
     /// How images become the network's input: the model's own specification with what is set here put over it.
@@ -155,13 +167,25 @@ impl DataSettings {
 
     /// The bounds on one image.
     pub fn limits(&self) -> Limits {
-        Limits { max_bytes: self.max_bytes, max_pixels: self.max_pixels, ..Limits::default() }
+        Limits { max_bytes: self.max_bytes, max_pixels: self.max_pixels, max_side: self.max_side }
     }
 
     /// Number of worker threads with 0 resolved to the number of cores.
     pub fn workers(&self) -> usize {
         resolve_workers(self.num_workers)
     }
+}
+
+/// The broken rule under the key that breaks it.
+pub(crate) fn augmentation_error(error: &AugmentError) -> DataError {
+    let (key, reason) = match error {
+        AugmentError::Setting { key, value, rule } => {
+            (format!("data.augmentation.{key}"), format!("{value} is not allowed; {rule}"))
+        }
+        AugmentError::PipelineNotBuilt => ("data.augmentation.pipeline".into(), error.to_string()),
+        _ => ("data.augmentation".into(), error.to_string()),
+    };
+    DataError::Setting { key, reason }
 }
 
 /// 0 stands for one thread for each core.
@@ -190,7 +214,11 @@ mod tests {
         assert!(message(|s| s.train_val_test_split[1] = f64::NAN).contains("three numbers"));
         assert!(message(|s| s.batch_size = 0).contains("data.batch_size: 0 is outside"));
         assert!(message(|s| s.image_size = Some(4)).contains("data.image_size"));
-        assert!(message(|s| s.std = Some([0.0; 3])).contains("data.std"));
+        assert!(message(|s| s.std = Some([0.0; 3])).starts_with("data.std: "));
+        assert!(message(|s| s.mean = Some([f32::NAN; 3])).starts_with("data.mean: "));
+        assert!(message(|s| s.max_side = 0).starts_with("data.max_side: "));
+        let flip = message(|s| s.augmentation.horizontal_flip = 2.0);
+        assert!(flip.starts_with("data.augmentation.horizontal_flip: 2 is not allowed"), "{flip}");
     }
 
     #[test]

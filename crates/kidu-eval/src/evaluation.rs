@@ -40,6 +40,8 @@ pub struct EvaluateOptions {
     pub dataset_version: Option<String>,
     /// Content version of the split that was evaluated.
     pub test_split_version: Option<String>,
+    /// Which images were chosen, and why.
+    pub judged: Option<Judged>,
     /// Content hash of each image, in order. With them the gate can compare this model with another image by image.
     pub item_hashes: Option<Vec<String>>,
 }
@@ -55,6 +57,7 @@ impl Default for EvaluateOptions {
             seed: 42,
             dataset_version: None,
             test_split_version: None,
+            judged: None,
             item_hashes: None,
         }
     }
@@ -84,6 +87,9 @@ pub struct Details {
     pub dataset_version: Option<String>,
     /// Content version of the evaluated split, if known.
     pub test_split_version: Option<String>,
+    /// Which images were judged, and why these, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
     /// Wilson's interval of the accuracy.
     pub accuracy_wilson: Interval,
     /// Percentile bootstrap interval of the accuracy.
@@ -113,6 +119,15 @@ pub struct Details {
     /// Whether each image was predicted right, by content hash; an image that occurs again has `#2`, `#3`, ... after
     /// its hash. Empty if the hashes are unknown.
     pub correct: BTreeMap<String, bool>,
+}
+
+/// Which images of a dataset were judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// `train`, `val`, `test` or `all`.
+    pub split: String,
+    /// Why these, as a clause.
+    pub reason: String,
 }
 
 /// A top-k accuracy.
@@ -274,6 +289,7 @@ pub fn evaluate(predictions: &Predictions, options: &EvaluateOptions) -> Result<
         images: predictions.len(),
         dataset_version: options.dataset_version.clone(),
         test_split_version: options.test_split_version.clone(),
+        judged: options.judged.clone(),
         accuracy_wilson: interval::wilson(right, predictions.len() as u64, confidence)?,
         accuracy_bootstrap,
         top_k: top_k(&scores, &options.top_k)?,

@@ -28,7 +28,7 @@ pub use bootstrap::PairedComparison;
 pub use calibration::{TemperatureFit, fit_temperature};
 pub use confusion::{Averages, ClassCounts, ConfusionMatrix};
 pub use error::{Error, Result};
-pub use evaluation::{EvaluateOptions, Evaluation, evaluate};
+pub use evaluation::{EvaluateOptions, Evaluation, Judged, evaluate};
 pub use gate::{Candidate, GateDecision, GateRules, RuleOutcome, decide};
 pub use interval::Interval;
 pub use predictions::Predictions;

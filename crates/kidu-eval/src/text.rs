@@ -25,6 +25,9 @@ pub fn summary(evaluation: &Evaluation) -> String {
 
 fn write_headline(out: &mut String, evaluation: &Evaluation) -> std::fmt::Result {
     let d = &evaluation.details;
+    if let Some(judged) = &d.judged {
+        writeln!(out, "judged             {}: {} images ({})", judged.split, d.images, visible(&judged.reason))?;
+    }
     let w = d.accuracy_wilson;
     writeln!(
         out,

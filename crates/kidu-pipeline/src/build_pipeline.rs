@@ -81,6 +81,7 @@ fn preprocess() -> Step {
             "data.on_bad_image",
             "data.on_duplicate",
             "data.max_pixels",
+            "data.max_side",
             "data.max_bytes",
         ]),
     }

@@ -3,13 +3,14 @@
 //! `DIR/KEY/step.json` says what went in and what came out, `DIR/KEY/out/` holds the outputs. A step writes into
 //! `DIR/.work-KEY/out/`, at the same depth, so that relative paths inside its files stay right; the folder gets its
 //! final name in one rename, after `step.json` is in it. A crash therefore leaves no entry that looks whole.
+//!
+//! Who makes a key holds its locks, see [`crate::key_lock`].
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    sync::atomic::AtomicBool,
 };
 
 use kidu_core::{Sha256Hex, files, run::timestamp};
@@ -19,6 +20,7 @@ use crate::{
     error::{Error, Result},
     fingerprint::Parts,
     graph::Step,
+    key_lock::KeyLock,
     tree_hash::{TreeHash, hash_path},
 };
 
@@ -95,12 +97,6 @@ impl Work {
     }
 }
 
-/// Holds other runs off a key until dropped.
-#[derive(Debug)]
-pub struct KeyLock {
-    _file: File,
-}
-
 /// The cache in a folder; several runs may share it.
 #[derive(Clone, Debug)]
 pub struct StepCache {
@@ -152,30 +148,13 @@ impl StepCache {
         })
     }
 
-    /// Waits until no other run makes the same step. `waiting` is called once if there is one. `None` when `stop` was
-    /// raised meanwhile.
+    /// Waits until no other run makes the same step and no step of a run that is gone is still at it. `waiting` is
+    /// called once if there is one. `None` when `stop` was raised meanwhile.
     ///
     /// # Errors
     /// [`Error::Core`] if the lock file cannot be made.
     pub fn lock(&self, key: &Sha256Hex, stop: &AtomicBool, waiting: impl FnOnce()) -> Result<Option<KeyLock>> {
-        let dir = self.dir.join("locks");
-        files::create_dir_all(&dir)?;
-        let path = dir.join(key.as_str());
-        let file = File::create(&path).map_err(|e| Error::io("create", &path, e))?;
-        let mut waiting = Some(waiting);
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Some(KeyLock { _file: file })),
-                Err(TryLockError::Error(e)) => return Err(Error::io("lock", &path, e)),
-                Err(TryLockError::WouldBlock) if stop.load(Ordering::Relaxed) => return Ok(None),
-                Err(TryLockError::WouldBlock) => {
-                    if let Some(waiting) = waiting.take() {
-                        waiting();
-                    }
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-            }
-        }
+        KeyLock::take(&self.dir.join("locks"), key, stop, waiting)
     }
 
     /// The folder for making a key's outputs. What an unfinished attempt left is kept only with `resume`. Call it with
@@ -373,16 +352,5 @@ mod tests {
         let work = cache.begin(&made.key, false).unwrap();
         let error = cache.commit(work, "p", step, made).unwrap_err().to_string();
         assert!(error.contains("without writing its output 'dataset'"), "{error}");
-    }
-
-    #[test]
-    fn a_locked_key_makes_others_wait_or_stop() {
-        let dir = tempfile::tempdir().unwrap();
-        let cache = StepCache::new(dir.path());
-        let key = Sha256Hex::of_bytes(b"k");
-        let held = cache.lock(&key, &AtomicBool::new(false), || panic!("nobody holds it")).unwrap().unwrap();
-        assert!(cache.lock(&key, &AtomicBool::new(true), || {}).unwrap().is_none());
-        drop(held);
-        assert!(cache.lock(&key, &AtomicBool::new(true), || {}).unwrap().is_some());
     }
 }

@@ -48,6 +48,9 @@ pub struct StepContext<'a> {
     pub config: PathBuf,
     /// Whether an earlier attempt's files are in the step's folder, from which it should go on.
     pub resume: bool,
+    /// A file that a process which writes to the step's folder holds locked: should it outlive the run, the next run
+    /// waits for it.
+    pub lock: &'a Path,
     /// Raised when the step should stop soon.
     pub stop: &'a AtomicBool,
 }

@@ -13,6 +13,7 @@ pub mod error;
 pub mod executor;
 pub mod fingerprint;
 pub mod graph;
+pub mod key_lock;
 pub mod ledger;
 pub mod lineage;
 pub mod parameter;

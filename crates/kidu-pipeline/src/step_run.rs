@@ -15,6 +15,7 @@ use crate::{
     executor::{BoxError, RunEvent, StepContext, StepOutcome},
     fingerprint::{Parts, RerunReason},
     graph::{InputSource, Step, StepKind},
+    key_lock::KeyLock,
     lineage::Lineage,
     resolve::Values,
     run::StepStatus,
@@ -33,7 +34,7 @@ impl Runner<'_> {
         set(session, index, |r| (r.key, r.status) = (Some(key.to_string()), StepStatus::Running));
         session.run.save()?;
         let waiting = || self.observer.event(&RunEvent::StepWaiting { step: &step.name });
-        let Some(_lock) = session.cache.lock(&key, self.stop, waiting)? else {
+        let Some(lock) = session.cache.lock(&key, self.stop, waiting)? else {
             return Ok(StepEnd::Interrupted);
         };
         let reason = match self.lookup(session, step, &key, &parts) {
@@ -55,7 +56,7 @@ impl Runner<'_> {
             resume: work.resumed,
         });
         let made = Made { key, parts, started: timestamp(), seconds: 0.0 };
-        let outcome = self.execute(session, step, &work, &made.key);
+        let outcome = self.execute(session, step, &work, &made.key, &lock);
         let seconds = clock.elapsed().as_secs_f64();
         set(session, index, |r| r.seconds = seconds);
         self.settle(session, step, work, Made { seconds, ..made }, outcome)
@@ -144,6 +145,7 @@ impl Runner<'_> {
         step: &Step,
         work: &Work,
         key: &Sha256Hex,
+        lock: &KeyLock,
     ) -> Result<StepOutcome, BoxError> {
         let (folder, run_dir) = (work.folder(), &session.run.dir);
         let lineage = run_dir.join("lineage.json");
@@ -159,6 +161,7 @@ impl Runner<'_> {
             log: run_dir.join(format!("{}.log", step.name)),
             config: run_dir.join("config.json"),
             resume: work.resumed,
+            lock: lock.step_file(),
             stop: self.stop,
         };
         self.executor.execute(&resolved, &context)

@@ -266,6 +266,16 @@ impl CheckpointDir {
         Ok(())
     }
 
+    /// Removes the temporary links that a killed run left: they would keep a deleted checkpoint's bytes on the disk.
+    /// Best effort; call it while nobody else writes checkpoints here.
+    pub fn remove_links(&self) {
+        for entry in fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(LINK) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
     /// Deletes checkpoints; those that are gone already are fine. Returns what could not be deleted.
     pub fn delete(&self, names: &[String]) -> Vec<String> {
         let gone = |e: &std::io::Error| e.kind() == std::io::ErrorKind::NotFound;
@@ -277,9 +287,12 @@ impl CheckpointDir {
     }
 }
 
+/// What a temporary link is named before the name that it will have.
+const LINK: &str = ".link-";
+
 /// Makes `path` a hard link to `source` by way of a temporary name. False where that is not possible.
 fn replace_by_link(source: &Path, path: &Path) -> bool {
-    let mut name = std::ffi::OsString::from(".link-");
+    let mut name = std::ffi::OsString::from(LINK);
     name.push(path.file_name().unwrap_or_default());
     let temporary = files::parent_of(path).join(name);
     let _ = fs::remove_file(&temporary);
@@ -326,6 +339,8 @@ mod tests {
         store.write(&checkpoint(5), &[CheckpointDir::LAST]).unwrap();
         assert_eq!(Checkpoint::load(&store.path("best.ckpt")).unwrap().state.step, 4);
         assert!(store.delete(&["epoch=000.ckpt".into(), "gone.ckpt".into()]).is_empty());
+        fs::hard_link(store.path("best.ckpt"), store.path(".link-best.ckpt")).unwrap();
+        store.remove_links();
         assert_eq!(fs::read_dir(dir.path().join("checkpoints")).unwrap().count(), 2);
     }
 

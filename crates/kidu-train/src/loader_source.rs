@@ -158,7 +158,6 @@ fn summary(settings: &kidu_image::AugmentSettings) -> Augmentation {
 fn identity(manifest: &DatasetManifest, split: Split, data: &DataSettings, spec: &ImageSpec) -> Option<Sha256Hex> {
     let rows: Vec<String> = manifest.items_of(split).map(|i| format!("{}\t{}", i.label, i.sha256)).collect();
     let hasher = ContentHasher::new("kidu plain images 1").field("version", env!("CARGO_PKG_VERSION"));
-    let hasher =
-        hasher.json("spec", spec).ok()?.json("limits", &(data.max_pixels, data.max_bytes, data.on_bad_image)).ok()?;
+    let hasher = hasher.json("spec", spec).ok()?.json("limits", &(data.limits(), data.on_bad_image)).ok()?;
     Some(hasher.field("items", rows.join("\n")).finish())
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use kidu_image::Limits;
 
 pub(crate) use self::options::{
     BundleArgs, ConfigArgs, EntryArgs, EvaluateSplit, GraphFormat, JsonArgs, ManifestArgs, RegistryArgs, RunOutputArgs,
@@ -156,9 +157,10 @@ pub(crate) struct EvaluateArgs {
     pub(crate) dataset: ManifestArgs,
     #[command(flatten)]
     pub(crate) output: RunOutputArgs,
-    /// Which images.
-    #[arg(long, env = "KIDU_SPLIT", value_enum, default_value_t = EvaluateSplit::Test)]
-    pub(crate) split: EvaluateSplit,
+    /// Which images; default: the test split. Data without a test split of its own is judged whole, unless the bundle
+    /// has seen it in training: then what it has not seen.
+    #[arg(long, env = "KIDU_SPLIT", value_enum)]
+    pub(crate) split: Option<EvaluateSplit>,
 }
 
 #[derive(Args, Debug)]
@@ -175,6 +177,15 @@ pub(crate) struct PredictArgs {
     /// Where the network runs: flex, libtorch, cuda or wgpu.
     #[arg(long, env = "KIDU_ACCELERATOR", default_value = "flex")]
     pub(crate) accelerator: String,
+    /// The most pixels (width times height) of an image.
+    #[arg(long, env = "KIDU_MAX_PIXELS", value_name = "N", default_value_t = Limits::default().max_pixels)]
+    pub(crate) max_pixels: u64,
+    /// The most pixels of either side of an image.
+    #[arg(long, env = "KIDU_MAX_SIDE", value_name = "N", default_value_t = Limits::default().max_side)]
+    pub(crate) max_side: u32,
+    /// The most bytes of an image file.
+    #[arg(long, env = "KIDU_MAX_BYTES", value_name = "N", default_value_t = Limits::default().max_bytes)]
+    pub(crate) max_bytes: usize,
     /// Print an array of {path, label, score, probabilities}.
     #[arg(long)]
     pub(crate) json: bool,

@@ -30,8 +30,7 @@ impl Failure {
             Self::Usage(_) => ExitCode::from(2),
             Self::Refused(_) => ExitCode::from(3),
             Self::Reported(failure) => failure.exit_code(),
-            // What a shell reports for a process that SIGINT ended.
-            Self::Interrupted(_) => ExitCode::from(130),
+            Self::Interrupted(_) => ExitCode::from(crate::stop::INTERRUPTED),
         }
     }
 }

@@ -8,6 +8,7 @@ mod failure;
 mod git;
 mod run_dir;
 mod settings;
+mod step;
 mod stop;
 mod ui;
 mod verbs;
@@ -26,7 +27,7 @@ static ALLOCATOR: CacheAligned<mimalloc::MiMalloc> = CacheAligned(mimalloc::MiMa
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match verbs::run(&cli) {
+    match step::bind().and_then(|_held| verbs::run(&cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !matches!(failure, Failure::Reported(_)) {

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 use kidu_config::{Composed, ConfigError, ConfigSources, compose};
-use kidu_data::DataSettings;
+use kidu_data::{DataError, DataSettings};
 use kidu_eval::GateRules;
 use kidu_train::{CallbackSettings, LoggerSettings, ModelSettings, TrainerSettings};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -136,11 +136,20 @@ pub(crate) fn check(composed: Composed) -> Outcome<Configuration> {
     if let Some((key, reason)) = problems.first() {
         return Err(ConfigError::invalid(&composed, key, reason.clone()).into());
     }
-    if let Some(data) = &settings.data {
-        data.validate()?;
+    if let Some(Err(error)) = settings.data.as_ref().map(DataSettings::validate) {
+        return Err(match error {
+            DataError::Setting { key, reason } => ConfigError::invalid(&composed, &key, reason).into(),
+            other => other.into(),
+        });
     }
-    if let Some(gate) = &settings.gate {
-        gate.rules(settings.seed).validate().map_err(|e| Failure::Usage(e.into()))?;
+    if let Some(Err(error)) = settings.gate.as_ref().map(|g| g.rules(settings.seed).validate()) {
+        return Err(match error {
+            kidu_eval::Error::Option { name, reason } => {
+                let key = if name.starts_with("gate.") { name.into() } else { format!("gate.{name}") };
+                ConfigError::invalid(&composed, &key, reason).into()
+            }
+            other => Failure::Usage(other.into()),
+        });
     }
     if let Some(name) = settings.model.as_ref().map(|m| &m.name) {
         let found = kidu_core::model::find(name);

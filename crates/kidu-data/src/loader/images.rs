@@ -101,7 +101,7 @@ impl Images {
                 return Err(Failure::Changed(error.into()));
             }
         }
-        let image = decode(&bytes, &self.limits).map_err(|e| Failure::Bad(e.to_string()))?;
+        let image = decode(&bytes, &self.limits).map_err(|e| Failure::Bad(image_file::explain(&e)))?;
         Ok(if self.augmenter.is_some() { image } else { self.preprocessor.resize(&image) })
     }
 

@@ -13,7 +13,7 @@ pub use self::{epoch::EpochIter, plan::BatchLimit};
 use self::{images::Images, plan::Plan};
 use crate::{
     error::{DataError, Result},
-    settings::{DataSettings, OnBadImage, resolve_workers},
+    settings::{DataSettings, OnBadImage, augmentation_error, resolve_workers},
 };
 
 /// How a split is loaded.
@@ -105,7 +105,7 @@ impl Loader {
     /// [`DataError::AugmentedSplit`] for augmentation of val or test, [`DataError::EmptySplit`], or
     /// [`DataError::Setting`] for an option out of range.
     pub fn new(manifest: Arc<DatasetManifest>, split: Split, options: LoaderOptions) -> Result<Self> {
-        let fail = |key, reason| Err(DataError::Setting { key, reason });
+        let fail = |key: &str, reason| Err(DataError::Setting { key: key.into(), reason });
         // Settings that change nothing let resized pixels be kept instead of whole images.
         let augment = options.augment.as_ref().filter(|a| !a.is_none());
         if augment.is_some() && split != Split::Train {
@@ -120,10 +120,8 @@ impl Loader {
         if let Err(reason) = options.spec.validate() {
             return fail("data.image_size, data.mean, data.std", reason);
         }
-        let augmenter = augment
-            .map(|a| Augmenter::new(a, &options.spec))
-            .transpose()
-            .map_err(|e| DataError::Setting { key: "data.augmentation", reason: e.to_string() })?;
+        let augmenter =
+            augment.map(|a| Augmenter::new(a, &options.spec)).transpose().map_err(|e| augmentation_error(&e))?;
         let images = Images::new(&manifest, split, Preprocessor::new(&options.spec), augmenter, &options);
         if images.len() == 0 {
             return Err(DataError::EmptySplit(split));

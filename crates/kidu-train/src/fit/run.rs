@@ -209,6 +209,7 @@ fn adopt(dir: &CheckpointDir, resumed: &Path, state: &mut RunState) -> Vec<Strin
     let here = dir.path("");
     let same = fs::canonicalize(&from).ok().is_some_and(|f| fs::canonicalize(&here).is_ok_and(|h| f == h));
     if same {
+        dir.remove_links();
         lines.extend(dir.delete(&state.superseded));
     } else {
         let names = state.top_k.kept.iter().map(|k| k.file.as_str()).chain([CheckpointDir::BEST]);

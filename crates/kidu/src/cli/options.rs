@@ -91,6 +91,16 @@ pub(crate) enum EvaluateSplit {
 }
 
 impl EvaluateSplit {
+    /// As on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Val => "val",
+            Self::Test => "test",
+            Self::All => "all",
+        }
+    }
+
     pub(crate) fn splits(self) -> Vec<Split> {
         match self {
             Self::Train => vec![Split::Train],

@@ -35,10 +35,7 @@ pub(crate) fn note(text: impl AsRef<str>) {
 
 /// Where the results are, as the last line. A step of a pipeline says nothing: its folder is moved when it is done.
 pub(crate) fn place(what: &str, path: &std::path::Path) {
-    if std::env::var_os(STEP).is_none() {
+    if !crate::step::is_step() {
         note(format!("{what} {}", path.display()));
     }
 }
-
-/// Set in the processes of a pipeline's steps.
-pub(crate) const STEP: &str = "KIDU_PIPELINE_STEP";

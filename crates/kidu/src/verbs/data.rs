@@ -11,7 +11,7 @@ use crate::{
     Outcome,
     cli::{DataCommand, SplitArgs, SynthArgs},
     failure::Failure,
-    run_dir,
+    run_dir::{self, Verb},
     settings::{self, need, need_root},
     ui::{self, Console},
 };
@@ -27,10 +27,14 @@ fn split(arguments: &SplitArgs) -> Outcome {
     let configuration = settings::load(&arguments.config, "train")?;
     let settings = &configuration.settings;
     let data = need(&settings.data, "data")?;
+    if data.root.is_none() {
+        data.validate()?;
+    }
     need_root(&settings.data)?;
-    let dir = run_dir::create(&configuration, arguments.output.out.as_deref())?;
+    let held = run_dir::create(&configuration, Verb::Split, arguments.output.out.as_deref())?;
+    let dir = held.path();
     let console = Console::new().with_log(&dir.join("kidu.log"));
-    let prepared = prepare(data, settings.seed, &dir, &console)?;
+    let prepared = prepare(data, settings.seed, dir, &console)?;
     let wanted = &arguments.data_version;
     if wanted != "any" && *wanted != prepared.manifest.version {
         return Err(Failure::Failed(anyhow::anyhow!(
@@ -52,7 +56,7 @@ fn split(arguments: &SplitArgs) -> Outcome {
         ui::line(dataset::table(&prepared.report.summary).trim_end());
         ui::line(format!("dataset version {}", prepared.manifest.version));
     }
-    ui::place("wrote", &dir);
+    ui::place("wrote", dir);
     Ok(())
 }
 

@@ -20,9 +20,14 @@ pub(super) fn open(
         Some(path) => DatasetManifest::load(path)?,
         None => kidu_data::prepare(settings, seed, dir, progress)?.manifest,
     };
+    tell(&manifest, progress);
+    Ok(Arc::new(manifest))
+}
+
+/// One line on what a dataset holds.
+pub(super) fn tell(manifest: &DatasetManifest, progress: &dyn Progress) {
     let counts = Split::ALL.map(|s| format!("{} {s}", manifest.items_of(s).count())).join(", ");
     progress.note(&format!("dataset {}: {} classes, {counts}", manifest.version, manifest.classes.len()));
-    Ok(Arc::new(manifest))
 }
 
 /// Images of each class and split, as a table.

@@ -7,6 +7,7 @@ use std::{
 
 use kidu_core::Bundle;
 use kidu_data::synth::{SynthOptions, synthesize};
+use kidu_image::Limits;
 use kidu_models::{Accelerator, Predictor};
 use kidu_pipeline::{ModelVersion, Registry, Status, text};
 
@@ -78,7 +79,7 @@ fn predict_one(version: &ModelVersion, scenes: &Path) -> Outcome {
     let bundle = Bundle::open(&version.bundle_dir)?;
     let predictor = Predictor::open(&bundle, Accelerator::Flex)?;
     let image = scenes.join("test/glacier/00003.jpg");
-    for answer in predict::classify(&predictor, &[image], &Console::new())? {
+    for answer in predict::classify(&predictor, &[image], &Limits::default(), &Console::new())? {
         let best: Vec<String> =
             answer.prediction.probabilities.iter().take(3).map(|(n, p)| format!("{n} {:.1} %", 100.0 * p)).collect();
         ui::line(format!("{}: {}", answer.path.display(), best.join(", ")));

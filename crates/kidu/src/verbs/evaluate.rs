@@ -1,19 +1,22 @@
 //! `kidu evaluate`: judge a bundle on a dataset.
 
+mod selection;
+
 use std::{path::Path, sync::Arc};
 
 use kidu_core::{Bundle, ClassNames, DatasetItem, DatasetManifest, Progress, Split, files};
 use kidu_data::{Loader, LoaderOptions};
-use kidu_eval::{EvaluateOptions, Evaluation, Predictions, plots, report};
+use kidu_eval::{EvaluateOptions, Evaluation, Judged, Predictions, plots, report};
 use kidu_models::{Accelerator, Predictor};
 
-use super::dataset;
+use self::selection::Selection;
 use crate::{
     Outcome,
-    cli::{EvaluateArgs, EvaluateSplit},
+    cli::EvaluateArgs,
     failure::Failure,
-    run_dir,
+    run_dir::{self, Verb},
     settings::{self, Settings, need},
+    stop,
     ui::{self, Console},
 };
 
@@ -24,44 +27,40 @@ pub(super) fn run(arguments: &EvaluateArgs) -> Outcome {
     if arguments.dataset.manifest.is_none() && need(&settings.data, "data")?.root.is_none() {
         return Err(Failure::usage("give the images to judge on: data.root=DIR, or --manifest FILE"));
     }
-    let dir = run_dir::create(&configuration, arguments.output.out.as_deref())?;
+    let held = run_dir::create(&configuration, Verb::Evaluate, arguments.output.out.as_deref())?;
+    let dir = held.path();
     let console = Console::new().with_log(&dir.join("kidu.log"));
-    let data = need(&settings.data, "data")?;
-    let manifest =
-        dataset::open(arguments.dataset.manifest.as_deref(), data, settings.seed, &dir.join("data"), &console)?;
-    let evaluation = judge(&bundle, &manifest, arguments.split, settings, &dir, &console)?;
+    let selection = selection::select(arguments, &bundle, settings, &dir.join("data"), &console)?;
+    console.note(&selection.sentence());
+    let evaluation = judge(&bundle, &selection, settings, dir, &console)?;
     if arguments.output.json {
         ui::json(&evaluation)?;
     } else {
         ui::line(kidu_eval::text::summary(&evaluation).trim_end());
         ui::place("report:", &dir.join(report::FILE));
     }
-    ui::place("wrote", &dir);
+    ui::place("wrote", dir);
     Ok(())
 }
 
 /// Predicts, measures and writes everything into `dir`.
 fn judge(
     bundle: &Bundle,
-    manifest: &Arc<DatasetManifest>,
-    which: EvaluateSplit,
+    selection: &Selection,
     settings: &Settings,
     dir: &Path,
     progress: &dyn Progress,
 ) -> Outcome<Evaluation> {
     let accelerator = settings.trainer.as_ref().map_or(Accelerator::Flex, |t| t.accelerator);
     let predictor = Predictor::open(bundle, accelerator)?;
-    let (predictions, items) = predict(&predictor, manifest, &which.splits(), settings, progress)?;
-    let split_version = match which {
-        EvaluateSplit::All => manifest.version.clone(),
-        _ => manifest.split_version(which.splits()[0]),
-    };
+    let (predictions, items) = predict(&predictor, &selection.manifest, &selection.which.splits(), settings, progress)?;
     let temperature = bundle.manifest().temperature;
     let options = EvaluateOptions {
         temperature,
         seed: settings.seed,
-        dataset_version: Some(manifest.version.clone()),
-        test_split_version: Some(split_version),
+        dataset_version: Some(selection.dataset_version.clone()),
+        test_split_version: Some(selection.version()),
+        judged: Some(Judged { split: selection.which.name().into(), reason: selection.reason.clone() }),
         item_hashes: Some(items.iter().map(|i| i.sha256.to_string()).collect()),
         ..EvaluateOptions::default()
     };
@@ -69,10 +68,14 @@ fn judge(
     predictions.save(&dir.join(Predictions::FILE), temperature)?;
     files::create_dir_all(&dir.join("plots"))?;
     plots::save_all(&predictions, &evaluation, &dir.join("plots"))?;
-    let facts = facts(bundle, which);
     let options = report::ReportOptions {
-        title: format!("{} on dataset {} ({})", bundle.manifest().model, manifest.version, name_of(which)),
-        facts,
+        title: format!(
+            "{} on dataset {} ({})",
+            bundle.manifest().model,
+            selection.dataset_version,
+            selection.which.name()
+        ),
+        facts: facts(bundle, selection),
         ..Default::default()
     };
     report::save(&dir.join(report::FILE), &predictions, &evaluation, &options)?;
@@ -106,6 +109,9 @@ pub(super) fn predict(
         progress.begin(&format!("evaluate {split}"), "images", Some(loader.num_images() as u64));
         let mut epoch = loader.epoch(0, 0);
         for batch in epoch.by_ref() {
+            if stop::is_asked_for() {
+                return Err(Failure::Interrupted("run the same command again to judge the images".into()));
+            }
             let batch = batch?;
             logits.extend(predictor.logits(&batch.images)?);
             labels.extend(batch.labels.iter().map(|l| classes[*l]));
@@ -138,16 +144,12 @@ fn map_classes(data: &ClassNames, bundle: &ClassNames) -> Outcome<Vec<usize>> {
         .collect()
 }
 
-fn name_of(which: EvaluateSplit) -> String {
-    format!("{which:?}").to_lowercase()
-}
-
-fn facts(bundle: &Bundle, which: EvaluateSplit) -> Vec<(String, String)> {
+fn facts(bundle: &Bundle, selection: &Selection) -> Vec<(String, String)> {
     let b = bundle.manifest();
     [
         ("model", b.model.clone()),
         ("model version", b.version().to_string()),
-        ("split", name_of(which)),
+        ("split", format!("{} ({})", selection.which.name(), selection.reason)),
         ("trained on dataset", b.dataset_version.clone()),
         ("commit", b.git_commit.clone().unwrap_or_else(|| "none".into())),
         ("kidu", b.kidu_version.clone()),

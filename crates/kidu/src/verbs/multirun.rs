@@ -14,6 +14,9 @@ use crate::{
     settings, ui,
 };
 
+/// The results of a sweep's runs.
+const TABLE: &str = "multirun.json";
+
 pub(super) fn run(arguments: &TrainArgs) -> Outcome {
     if arguments.resume.is_some() {
         return Err(Failure::usage(
@@ -28,6 +31,9 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
         log_dir = Some(settings::load(&config, "train")?.settings.paths.log_dir);
     }
     let dir = match (&arguments.output.out, log_dir) {
+        (Some(out), _) if out.join(TABLE).exists() => {
+            return Err(Failure::usage(format!("{} holds a sweep, which is kept: give another folder", out.display())));
+        }
         (Some(out), _) => out.clone(),
         (None, Some(log_dir)) => run::create_run_dir(&log_dir.join("multirun"))?,
         (None, None) => return Err(Failure::usage("the sweep is empty")),
@@ -42,7 +48,7 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
         }
         let summary: Option<Value> = files::read_json(&job.join("summary.json"), "summary").ok();
         results.push(json!({"run": number, "dir": job, "overrides": overrides, "exit_code": code, "summary": summary}));
-        files::write_json(&dir.join("multirun.json"), &results)?;
+        files::write_json(&dir.join(TABLE), &results)?;
     }
     if arguments.output.json {
         ui::json(&results)?;

@@ -32,7 +32,9 @@ pub(super) fn run(arguments: &PredictArgs) -> Outcome {
     let bundle = Bundle::open(&arguments.model.bundle)?;
     let predictor = Predictor::open(&bundle, accelerator)?;
     let paths = expand(&arguments.images)?;
-    let answers = classify(&predictor, &paths, &Console::new())?;
+    let limits =
+        Limits { max_bytes: arguments.max_bytes, max_pixels: arguments.max_pixels, max_side: arguments.max_side };
+    let answers = classify(&predictor, &paths, &limits, &Console::new())?;
     if arguments.json {
         return ui::json(&answers);
     }
@@ -45,10 +47,14 @@ pub(super) fn run(arguments: &PredictArgs) -> Outcome {
 }
 
 /// Classifies images, in order. The first that cannot be read ends it, by name.
-pub(super) fn classify(predictor: &Predictor, paths: &[PathBuf], progress: &dyn Progress) -> Outcome<Vec<Answer>> {
+pub(super) fn classify(
+    predictor: &Predictor,
+    paths: &[PathBuf],
+    limits: &Limits,
+    progress: &dyn Progress,
+) -> Outcome<Vec<Answer>> {
     let manifest = predictor.manifest();
     let preprocessor = Preprocessor::new(&manifest.image);
-    let limits = Limits::default();
     progress.begin("classify", "images", Some(paths.len() as u64));
     let mut answers = Vec::with_capacity(paths.len());
     for chunk in paths.chunks(BATCH) {
@@ -56,7 +62,8 @@ pub(super) fn classify(predictor: &Predictor, paths: &[PathBuf], progress: &dyn 
             .par_iter()
             .map(|path| {
                 let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-                preprocessor.preprocess(&bytes, &limits).with_context(|| path.display().to_string())
+                let input = preprocessor.preprocess(&bytes, limits);
+                input.map_err(|e| anyhow::anyhow!("{} {}", path.display(), e.explain(option)))
             })
             .collect::<anyhow::Result<Vec<Vec<f32>>>>()?;
         for (path, logits) in chunk.iter().zip(predictor.logits(&inputs.concat())?) {
@@ -67,6 +74,11 @@ pub(super) fn classify(predictor: &Predictor, paths: &[PathBuf], progress: &dyn 
     }
     progress.end();
     Ok(answers)
+}
+
+/// The option that sets a limit: `--max-pixels` for `max_pixels`.
+fn option(limit: &str) -> String {
+    format!("--{}", limit.replace('_', "-"))
 }
 
 /// Files as they are; folders by their images.

@@ -18,7 +18,7 @@ use crate::{
     Outcome,
     cli::{ConfigArgs, TrainArgs},
     failure::Failure,
-    run_dir,
+    run_dir::{self, Verb},
     settings::{self, Configuration, need, need_root},
     stop,
     ui::{self, Console, human_duration},
@@ -35,12 +35,12 @@ struct Job<'a> {
 }
 
 pub(super) fn run(arguments: &TrainArgs) -> Outcome {
-    let (configuration, out, resume) = match &arguments.resume {
+    let (configuration, resume) = match &arguments.resume {
         Some(run) => resume_configuration(arguments, run)?,
         None => {
             let configuration = settings::load(&arguments.config, "train")?;
             let resume = configuration.settings.ckpt_path.clone();
-            (configuration, arguments.output.out.clone(), resume)
+            (configuration, resume)
         }
     };
     let settings = &configuration.settings;
@@ -48,42 +48,47 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
     if known.is_none() {
         need_root(&settings.data)?;
     }
-    let dir = run_dir::create(&configuration, out.as_deref())?;
+    let held = match &arguments.resume {
+        Some(run) => run_dir::resume(&configuration, run, &arguments.config.overrides)?,
+        None => run_dir::create(&configuration, Verb::Train, arguments.output.out.as_deref())?,
+    };
+    let dir = held.path();
     let console = Console::new().with_log(&dir.join("kidu.log"));
     if settings.extras.as_ref().is_some_and(|e| e.print_config) {
         console.note(configuration.composed.to_yaml().trim_end());
     }
-    let outcome = in_dir(&configuration, &dir, known.as_deref(), resume, &console);
+    let outcome = in_dir(&configuration, dir, known.as_deref(), resume, &console);
     match &outcome {
         Ok(summary) if arguments.output.json => ui::json(summary)?,
         Ok(summary) => print(summary),
         Err(failure) => {
+            if !matches!(failure, Failure::Interrupted(_)) {
+                held.note_failure(failure);
+            }
             console.log_failure(failure);
             ui::error(failure);
         }
     }
     // Whatever happened, people look for the folder: it is the last line.
-    ui::place("run folder:", &dir);
+    ui::place("run folder:", dir);
     outcome.map(|_| ()).map_err(|failure| Failure::Reported(Box::new(failure)))
 }
 
-/// The configuration of an earlier run, its folder and its last checkpoint.
-fn resume_configuration(
-    arguments: &TrainArgs,
-    run: &Path,
-) -> Outcome<(Configuration, Option<PathBuf>, Option<PathBuf>)> {
+/// The configuration of an earlier run and its last checkpoint. What earlier resumed starts changed stays changed.
+fn resume_configuration(arguments: &TrainArgs, run: &Path) -> Outcome<(Configuration, Option<PathBuf>)> {
     let config = run.join("config.yaml");
     let checkpoint = run.join("checkpoints/last.ckpt");
     if !config.is_file() {
         return Err(Failure::usage(format!("--resume {}: no run folder, it has no config.yaml", run.display())));
     }
-    let arguments = ConfigArgs { config: Some(config), ..arguments.config.clone() };
+    let overrides = [run_dir::later_overrides(run)?, arguments.config.overrides.clone()].concat();
+    let arguments = ConfigArgs { config: Some(config), overrides, ..arguments.config.clone() };
     let configuration = settings::load(&arguments, "train")?;
     if !checkpoint.is_file() {
         ui::note(format!("{} has no checkpoint yet: the run starts anew", run.display()));
     }
     let resume = checkpoint.is_file().then_some(checkpoint);
-    Ok((configuration, Some(run.to_path_buf()), resume))
+    Ok((configuration, resume))
 }
 
 fn resumed_manifest(run: Option<&Path>) -> Option<PathBuf> {
@@ -106,7 +111,13 @@ fn in_dir(
     let job = Job { configuration, dir: dir.to_path_buf(), manifest, record, image, console };
     let (network, source) = job.network()?;
     let fitted = if settings.train.unwrap_or(true) { job.fit(network, resume)? } else { job.untrained(resume)? };
-    bundle::finish(&job, &fitted, &source)
+    bundle::finish(&job, &fitted, &source).map_err(|failure| match failure {
+        Failure::Interrupted(_) => Failure::Interrupted(format!(
+            "after training, before the bundle was finished. Go on with: kidu train --resume {}",
+            dir.display()
+        )),
+        other => other,
+    })
 }
 
 impl Job<'_> {

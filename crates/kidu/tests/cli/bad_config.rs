@@ -36,9 +36,28 @@ fn a_mistyped_key_on_the_command_line() {
 fn a_value_of_the_wrong_kind_or_range() {
     let dir = scratch();
     refuses(dir.path(), &["trainer.max_epochs=many"], &["trainer.max_epochs", "whole number", "many"]);
-    refuses(dir.path(), &["data.batch_size=0"], &["data.batch_size", "1..=65536"]);
+    refuses(
+        dir.path(),
+        &["data.batch_size=0"],
+        &["override 'data.batch_size=0'", "'data.batch_size' is 0", "1..=65536"],
+    );
+    refuses(dir.path(), &["data.max_side=0"], &["override 'data.max_side=0'", "'data.max_side' is 0", "at least 1"]);
+    refuses(dir.path(), &["data.max_side=wide"], &["'data.max_side'", "whole number", "wide"]);
+    let flip = "data.augmentation.horizontal_flip=2";
+    refuses(dir.path(), &[flip], &[flip, "'data.augmentation.horizontal_flip' is 2", "probability"]);
     refuses(dir.path(), &["model.optimizer.name=adan"], &["model.optimizer.name", "adan", "adam"]);
     refuses(dir.path(), &["gate.min_accuracy=0.5"], &["gate"]);
+}
+
+#[test]
+fn a_value_out_of_range_in_a_file_is_named_with_its_line() {
+    let dir = scratch();
+    fs::create_dir_all(dir.path().join("mine/data")).unwrap();
+    fs::write(dir.path().join("mine/data/big.yaml"), "defaults:\n  - default\n  - _self_\n\nbatch_size: 0\n").unwrap();
+    let words = ["mine/data/big.yaml:5", "'data.batch_size' is 0", "1..=65536"];
+    refuses(dir.path(), &["--config-dir", "mine", "data=big"], &words);
+    let arguments = ["pipeline", "run", "data.root=photos", "gate.confidence=7"];
+    run(dir.path(), &arguments).fails(2, &["override 'gate.confidence=7'", "'gate.confidence' is 7", "0.95"]);
 }
 
 #[test]
@@ -72,12 +91,12 @@ fn a_folder_that_is_no_run_cannot_be_resumed() {
 fn a_checkpoint_that_is_not_there_or_is_damaged() {
     let dir = scratch();
     let root = set("data.root", &SCENES);
-    let arguments = ["train", &root, "model=resnet18", "data.image_size=32", "--out", "run"];
-    run(dir.path(), &[&arguments[..], &["ckpt_path=nothing.ckpt"]].concat())
+    let arguments = ["train", &root, "model=resnet18", "data.image_size=32", "--out"];
+    run(dir.path(), &[&arguments[..], &["one", "ckpt_path=nothing.ckpt"]].concat())
         .fails(1, &["nothing.ckpt", "cannot be read"]);
     fs::write(dir.path().join("half.ckpt"), [0; 64]).unwrap();
     let words = ["half.ckpt", "is not a whole checkpoint", "use another one"];
-    run(dir.path(), &[&arguments[..], &["ckpt_path=half.ckpt"]].concat()).fails(1, &words);
+    run(dir.path(), &[&arguments[..], &["two", "ckpt_path=half.ckpt"]].concat()).fails(1, &words);
 }
 
 #[test]

@@ -192,13 +192,33 @@ fn a_png_of_30000_pixels_a_side_is_refused_before_it_is_decoded() {
     let photos = two_classes(dir.path());
     fs::write(photos.join("sea/huge.png"), huge_png()).unwrap();
     let start = Instant::now();
-    refuses(dir.path(), "photos", &["sea/huge.png", "30000x30000", "max_pixels", "scale it down"]);
+    let words = ["sea/huge.png", "30000x30000", "data.max_pixels=50000000", "raise data.max_pixels and data.max_side"];
+    refuses(dir.path(), "photos", &words);
     // 2.7 GB of pixels would take longer to decode, where they fit at all.
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 
     let huge = photos.join("sea/huge.png").display().to_string();
     let bundle = TRAINED.join("bundle").display().to_string();
-    run(dir.path(), &["predict", "--bundle", &bundle, &huge, "--json"]).fails(1, &["huge.png", "30000x30000"]);
+    let words = ["huge.png", "30000x30000", "raise --max-pixels and --max-side"];
+    run(dir.path(), &["predict", "--bundle", &bundle, &huge, "--json"]).fails(1, &words);
+}
+
+#[test]
+fn the_limits_on_images_can_be_set() {
+    let dir = workplace();
+    image::RgbImage::new(20_000, 4).save(two_classes(dir.path()).join("sea/wide.png")).unwrap();
+    let split =
+        |more: &[&str]| run(dir.path(), &[&["data", "split", "data.root=photos", "--out", "split"], more].concat());
+    split(&[]).fails(1, &["sea/wide.png", "20000x4", "data.max_side=16384", "raise data.max_side"]);
+    split(&["data.max_side=20000"]).ok();
+    split(&["data.max_side=20000", "data.max_pixels=79999"]).fails(1, &["wide.png", "raise data.max_pixels"]);
+
+    let bundle = TRAINED.join("bundle").display().to_string();
+    let predict =
+        |more: &[&str]| run(dir.path(), &[&["predict", "--bundle", &bundle, "photos/sea/wide.png"], more].concat());
+    predict(&[]).fails(1, &["wide.png", "--max-side=16384", "raise --max-side"]);
+    predict(&["--max-side", "20000"]).ok();
+    predict(&["--max-side", "20000", "--max-bytes", "50"]).fails(1, &["wide.png", "raise --max-bytes"]);
 }
 
 #[test]

@@ -9,10 +9,12 @@ mod bad_data;
 mod bad_disk;
 mod command;
 mod fixture;
+mod judged;
 mod peer;
 mod pipeline;
 mod predict;
 mod registry;
 #[cfg(unix)]
 mod resume;
+mod run_folder;
 mod tools;

@@ -132,4 +132,113 @@ mod killed {
         assert!(ended.err.contains("resumed from"), "{ended:#?}");
         assert_eq!(states(&build(dir.path(), &more).ok().json()), ["cached"; 5]);
     }
+
+    #[test]
+    fn ctrl_c_reaches_run_and_step_and_the_step_saves() {
+        let dir = scratch();
+        let mut command = kidu(dir.path(), &words(&arguments(&["trainer.max_epochs=200"])));
+        command.process_group(0);
+        let mut running = Running::start(command, &dir.path().join("err.txt"));
+        running.until("the second epoch", |err| err.contains("epoch 1/200"));
+        let group = format!("-{}", running.id());
+        assert!(Command::new("kill").args(["-INT", "--", &group]).status().unwrap().success());
+        assert_eq!(running.wait().code(), Some(130), "{}", running.err());
+        assert!(running.err().contains("interrupted: at epoch"), "{}", running.err());
+        assert!(checkpoint_in(&dir.path().join("runs/pipeline/cache")).is_some());
+    }
+
+    /// The run alone is killed; nobody tells the process of its step.
+    #[cfg(target_os = "linux")]
+    mod alone {
+        use std::{
+            thread,
+            time::{Duration, Instant},
+        };
+
+        use super::*;
+
+        /// The third and following fields of `/proc/ID/stat`: state, parent.
+        fn stat(id: u32) -> Option<(String, u32)> {
+            let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+            let mut fields = stat.rsplit(')').next()?.split_whitespace();
+            Some((fields.next()?.to_string(), fields.next()?.parse().ok()?))
+        }
+
+        fn child_of(parent: u32) -> Option<u32> {
+            let ids = fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+            ids.into_iter().find(|id| stat(*id).is_some_and(|(_, of)| of == parent))
+        }
+
+        /// A process that nobody waits for may stay as a zombie.
+        fn lives(id: u32) -> bool {
+            stat(id).is_some_and(|(state, _)| state != "Z" && state != "X")
+        }
+
+        /// The process of a step; killed when the test is over, should it still be there.
+        struct Step(u32);
+
+        impl Step {
+            fn lives(&self) -> bool {
+                lives(self.0)
+            }
+
+            fn signal(&self, name: &str) {
+                let sent = Command::new("kill").args([format!("-{name}"), self.0.to_string()]).status().unwrap();
+                assert!(sent.success(), "kill -{name} {}", self.0);
+            }
+        }
+
+        impl Drop for Step {
+            fn drop(&mut self) {
+                if self.lives() {
+                    let _ = Command::new("kill").args(["-KILL", &self.0.to_string()]).status();
+                }
+            }
+        }
+
+        /// A run in the middle of training, and the process that trains.
+        fn training(dir: &Path, more: &[&str]) -> (Running, Step) {
+            let command = kidu(dir, &words(&arguments(more)));
+            let mut running = Running::start(command, &dir.join("err.txt"));
+            let cache = dir.join("runs/pipeline/cache");
+            running.until("a checkpoint", |_| checkpoint_in(&cache).is_some());
+            let step = child_of(running.id()).expect("a step is under way");
+            (running, Step(step))
+        }
+
+        #[test]
+        fn the_step_ends_with_its_run() {
+            let dir = scratch();
+            let (mut running, step) = training(dir.path(), &["trainer.max_epochs=2000"]);
+            running.signal("KILL");
+            running.wait();
+            let start = Instant::now();
+            while step.lives() {
+                assert!(start.elapsed() < Duration::from_secs(60), "the step goes on without its run");
+                thread::sleep(Duration::from_millis(20));
+            }
+            let checkpoint = checkpoint_in(&dir.path().join("runs/pipeline/cache")).unwrap();
+            let log = fs::read_to_string(checkpoint.parent().unwrap().join("../kidu.log")).unwrap();
+            assert!(log.contains("interrupted: at epoch"), "it saves before it ends: {log}");
+        }
+
+        #[test]
+        fn the_next_run_waits_for_a_step_that_is_still_at_work() {
+            let dir = scratch();
+            let more = ["trainer.max_epochs=6", "trainer.checkpoint_every_n_steps=1"];
+            let (mut running, step) = training(dir.path(), &more);
+            step.signal("STOP");
+            running.signal("KILL");
+            running.wait();
+
+            let again = kidu(dir.path(), &words(&arguments(&more)));
+            let mut again = Running::start(again, &dir.path().join("again.txt"));
+            again.until("it waits", |err| err.contains("train: another run makes it; waiting"));
+            assert!(step.lives());
+            step.signal("CONT");
+            assert!(again.wait().success(), "{}", again.err());
+            assert!(again.err().contains("resumed from"), "{}", again.err());
+            assert!(!step.lives());
+        }
+    }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     command::run,
-    fixture::{scratch, short, words},
+    fixture::{scratch, short, snapshot, words},
 };
 
 #[test]
@@ -67,6 +67,10 @@ fn a_sweep_makes_one_run_for_each_value() {
         assert!(runs[number]["summary"]["metrics"]["val/acc"].is_number(), "{runs:?}");
     }
     assert!(dir.path().join("sweep/multirun.json").is_file());
+
+    let before = snapshot(dir.path());
+    run(dir.path(), &[&swept[..], &words(&short)].concat()).fails(2, &["sweep holds a sweep", "another folder"]);
+    assert_eq!(snapshot(dir.path()), before);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use kidu_pipeline::{
     executor::BoxError, registry::Receipt,
 };
 
-use crate::{Outcome, ui};
+use crate::{Outcome, step, stop, ui};
 
 /// Runs each step as `kidu VERB ...`.
 pub(super) struct Subprocess {
@@ -31,11 +31,11 @@ impl Subprocess {
         Ok(Self { executable: std::env::current_exe()?, registry: Registry::open(registry, group)? })
     }
 
-    fn command(&self, step: &ResolvedStep, context: &StepContext<'_>) -> Command {
+    fn command(&self, resolved: &ResolvedStep, context: &StepContext<'_>) -> Command {
         let mut command = Command::new(&self.executable);
-        command.args(step.arguments.iter().map(|a| quote_override(a)));
-        let last = step.folder.join("checkpoints").join("last.ckpt");
-        if context.resume && step.name == "train" && last.is_file() {
+        command.args(resolved.arguments.iter().map(|a| quote_override(a)));
+        let last = resolved.folder.join("checkpoints").join("last.ckpt");
+        if context.resume && resolved.name == "train" && last.is_file() {
             let mut argument = OsString::from("ckpt_path=");
             argument.push(&last);
             command.arg(quote_override(&argument));
@@ -47,11 +47,8 @@ impl Subprocess {
                 command.env_remove(&name);
             }
         }
-        command
-            .env(ui::STEP, "1")
-            .envs(step.environment.iter().map(|(n, v)| (n, v)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
+        step::prepare(&mut command, context.lock);
+        command.envs(resolved.environment.iter().map(|(n, v)| (n, v))).stdout(Stdio::piped());
         command.stderr(if std::io::stderr().is_terminal() { Stdio::inherit() } else { Stdio::piped() });
         command
     }
@@ -74,7 +71,7 @@ impl StepExecutor for Subprocess {
             Some(3) => {
                 StepOutcome::Refused { rule: refusal(&step.folder).or(last).unwrap_or("the gate said no".into()) }
             }
-            Some(130) => StepOutcome::Interrupted,
+            Some(code) if code == i32::from(stop::INTERRUPTED) => StepOutcome::Interrupted,
             _ if context.stop.load(Ordering::Relaxed) => StepOutcome::Interrupted,
             _ => {
                 let why = last.unwrap_or_else(|| format!("see {}", context.log.display()));
@@ -101,30 +98,18 @@ impl StepExecutor for Subprocess {
     }
 }
 
-/// Waits; passes a raised stop flag on as SIGTERM, once. (A terminal's Ctrl-C reaches the child by itself.)
+/// Waits. A raised stop flag closes the child's standard input, which asks it to end in order. It is not asked by a
+/// signal: a terminal's Ctrl-C has reached it by itself, and a second signal would end it before it has saved anything.
 fn wait(child: &mut Child, context: &StepContext<'_>) -> std::io::Result<std::process::ExitStatus> {
-    let mut told = false;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        if context.stop.load(Ordering::Relaxed) && !told {
-            told = true;
-            terminate(child);
+        if context.stop.load(Ordering::Relaxed) {
+            drop(child.stdin.take());
         }
         thread::sleep(Duration::from_millis(50));
     }
-}
-
-#[cfg(unix)]
-fn terminate(child: &Child) {
-    // The shell-free way to send a signal without unsafe code of our own.
-    let _ = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
-}
-
-#[cfg(not(unix))]
-fn terminate(child: &mut Child) {
-    let _ = child.kill();
 }
 
 /// Copies lines to the log, and to standard error if they are for people. Returns the last one.
