@@ -27,9 +27,6 @@ fn split(arguments: &SplitArgs) -> Outcome {
     let configuration = settings::load(&arguments.config, "train")?;
     let settings = &configuration.settings;
     let data = need(&settings.data, "data")?;
-    if data.root.is_none() {
-        data.validate()?;
-    }
     need_root(&settings.data)?;
     let held = run_dir::create(&configuration, Verb::Split, arguments.output.out.as_deref())?;
     let dir = held.path();
