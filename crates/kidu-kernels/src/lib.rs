@@ -11,6 +11,7 @@ mod matmul;
 pub mod norm;
 mod pack;
 pub mod pool;
+pub mod roofline;
 mod simd;
 
 pub use buffer::{SLACK, unfilled, unfilled_with_slack};

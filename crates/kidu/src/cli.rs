@@ -1,10 +1,14 @@
 //! The command line.
 
+mod bench;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use kidu_core::Split;
+
+pub(crate) use bench::{BenchArgs, BenchPart};
 
 /// Image classifiers from annotation to production, in Rust.
 #[derive(Debug, Parser)]
@@ -52,6 +56,8 @@ pub(crate) enum Command {
     /// Show and explain the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Measure speed and memory on this machine, beside what it can do at most and beside PyTorch and ONNX Runtime.
+    Bench(BenchArgs),
     /// Check this machine: cores, instruction sets, backends, disk, configuration.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.

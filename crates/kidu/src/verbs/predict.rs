@@ -73,7 +73,7 @@ pub(super) fn classify(predictor: &Predictor, paths: &[PathBuf], progress: &dyn 
 }
 
 /// Files as they are; folders by their images, sorted, hidden ones left out.
-fn expand(paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
+pub(super) fn expand(paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
