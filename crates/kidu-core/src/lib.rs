@@ -5,6 +5,7 @@
 
 pub mod architecture;
 pub mod bundle;
+mod cost;
 pub mod dataset;
 pub mod error;
 pub mod files;

@@ -13,6 +13,7 @@ mod matmul;
 pub mod norm;
 mod pack;
 pub mod pool;
+pub mod roofline;
 mod simd;
 pub mod stem;
 pub mod team;

@@ -71,6 +71,22 @@ impl Inference {
         Ok(Tensor::from_data(TensorData::new(values, [images, c, h, w]), &self.device))
     }
 
+    /// Logits of normalised images, both one after another on the host; `shape` is that of one image.
+    ///
+    /// # Errors
+    /// [`ModelError::Setting`] when `images` is not a whole number of images.
+    pub fn predict(&self, images: &[f32], [c, h, w]: [usize; 3]) -> Result<Vec<f32>> {
+        match &self.engine {
+            Engine::Plan(plan) => {
+                plan.logits(images, rayon::current_num_threads()).map_err(|e| ModelError::Setting(e.to_string()))
+            }
+            Engine::Burn(network) => {
+                let data = TensorData::new(images.to_vec(), [images.len() / (c * h * w), c, h, w]);
+                Ok(to_host(network.forward(Tensor::from_data(data, &self.device))))
+            }
+        }
+    }
+
     /// Logits, one image after another, from what stands at a cut.
     ///
     /// # Errors

@@ -1,20 +1,18 @@
 //! From a bundle to logits.
 
-use burn::tensor::{Device, Tensor, TensorData};
 use kidu_core::{Bundle, BundleManifest};
 
 use crate::{
     device::Accelerator,
     error::{ModelError, Result},
     inference::Inference,
-    network::{Cut, Network},
+    network::Network,
     weights,
 };
 
 /// A bundle's network on one of the backends, ready to predict: the inference plan on the CPU, Burn elsewhere.
 pub struct Predictor {
     inference: Inference,
-    device: Device,
     manifest: BundleManifest,
 }
 
@@ -29,7 +27,7 @@ impl Predictor {
         let network = Network::new(&manifest.architecture()?, manifest.classes.len(), 0, &device);
         let network = weights::read(&bundle.weights())?.apply(network, &manifest.model)?;
         let image = [3, manifest.image.height as usize, manifest.image.width as usize];
-        Ok(Self { inference: Inference::new(&network, image)?, device, manifest })
+        Ok(Self { inference: Inference::new(&network, image)?, manifest })
     }
 
     /// The bundle's manifest.
@@ -55,9 +53,7 @@ impl Predictor {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let shape = [count, 3, spec.height as usize, spec.width as usize];
-        let images = Tensor::from_data(TensorData::new(images.to_vec(), shape), &self.device);
-        let logits = self.inference.logits(images, Cut::Image)?;
+        let logits = self.inference.predict(images, [3, spec.height as usize, spec.width as usize])?;
         Ok(logits.chunks(self.manifest.classes.len()).map(<[f32]>::to_vec).collect())
     }
 }

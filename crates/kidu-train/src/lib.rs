@@ -6,6 +6,7 @@
 // Burn's module tree is deep.
 #![recursion_limit = "256"]
 
+pub mod benchmark;
 pub mod checkpoint;
 pub mod ema;
 pub mod error;
@@ -24,6 +25,7 @@ pub mod strategy;
 pub mod tracker;
 pub mod trackers;
 
+pub use benchmark::BenchmarkStep;
 pub use checkpoint::Checkpoint;
 pub use error::{Result, TrainError};
 pub use fit::{FitOutcome, FitRequest, Fitted, StopReason, fit};

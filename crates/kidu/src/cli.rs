@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod options;
 
 use std::path::PathBuf;
@@ -11,6 +12,8 @@ use kidu_image::Limits;
 pub(crate) use self::options::{
     BundleArgs, ConfigArgs, EntryArgs, EvaluateSplit, GraphFormat, JsonArgs, ManifestArgs, RegistryArgs, RunOutputArgs,
 };
+
+pub(crate) use bench::{BenchArgs, BenchPart};
 
 /// Image classifiers from annotation to production, in Rust.
 #[derive(Debug, Parser)]
@@ -58,6 +61,8 @@ pub(crate) enum Command {
     /// Show and explain the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Measure speed and memory on this machine, beside what it can do at most and beside PyTorch and ONNX Runtime.
+    Bench(BenchArgs),
     /// Check this machine: cores, instruction sets, backends, disk, configuration.
     Doctor(JsonArgs),
     /// Print a completion script for a shell.

@@ -1,5 +1,6 @@
 //! One file a verb.
 
+mod bench;
 mod config;
 mod data;
 mod dataset;
@@ -33,6 +34,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Pipeline(command) => pipeline::run(command),
         Command::Model(command) => model::run(command),
         Command::Config(command) => config::run(command),
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -82,7 +82,7 @@ fn option(limit: &str) -> String {
 }
 
 /// Files as they are; folders by their images.
-fn expand(paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
+pub(super) fn expand(paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {

@@ -7,6 +7,7 @@ mod bad_config;
 mod bad_data;
 #[cfg(unix)]
 mod bad_disk;
+mod bench;
 mod command;
 mod fixture;
 mod judged;

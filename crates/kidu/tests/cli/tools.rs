@@ -144,6 +144,7 @@ fn completions_and_help_cover_the_verbs() {
         "pipeline",
         "model",
         "config",
+        "bench",
         "doctor",
         "completions",
     ];
