@@ -77,18 +77,26 @@ impl Count {
 mod tests {
     use crate::model::find;
 
-    /// timm publishes millions of multiply-adds, classifier included, to two or three digits.
+    /// Multiply-adds that torchvision publishes, without the classifier's.
     #[test]
-    fn the_counts_are_the_published_ones() {
+    fn the_counts_are_torchvisions() {
+        let products = |name| find(name).unwrap().architecture.products(224, 224);
+        assert_eq!(products("resnet18"), 1_814_073_344 - 512 * 1000);
+        assert_eq!(products("mobilenetv2_100"), 300_774_272 - 1280 * 1000);
+    }
+
+    /// timm publishes millions of multiply-adds to two or three digits and counts norms and the classifier too.
+    #[test]
+    fn the_counts_are_a_little_below_timms() {
         for (name, published) in [
             ("resnet18", 1820.0),
-            ("mobilenetv2_100", 300.0),
+            ("mobilenetv2_100", 310.0),
             ("spnasnet_100", 350.0),
             ("efficientnet_lite0", 400.0),
             ("tf_efficientnet_lite0", 400.0),
         ] {
             let millions = find(name).unwrap().architecture.products(224, 224) as f64 / 1e6;
-            assert!((millions / published - 1.0).abs() < 0.04, "{name}: {millions} instead of {published}");
+            assert!((0.93..1.0).contains(&(millions / published)), "{name}: {millions} instead of {published}");
         }
     }
 
