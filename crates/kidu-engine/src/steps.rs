@@ -11,6 +11,24 @@ use kidu_kernels::{
     winograd::{self, WinogradWeights},
 };
 
+/// One buffer in, one out, and a row of the output is a row of the shape's image.
+macro_rules! rows_of_the_shape {
+    () => {
+        fn reads(&self) -> &[usize] {
+            &self.buffers.0
+        }
+        fn writes(&self) -> usize {
+            self.buffers.1
+        }
+        fn rows(&self) -> usize {
+            self.shape.out_height()
+        }
+        fn row_len(&self) -> usize {
+            self.shape.out_width() * self.shape.output
+        }
+    };
+}
+
 /// The convolution of the image itself.
 pub(crate) struct Stem {
     pub(crate) shape: ConvShape,
@@ -21,18 +39,7 @@ pub(crate) struct Stem {
 }
 
 impl Step for Stem {
-    fn reads(&self) -> &[usize] {
-        &self.buffers.0
-    }
-    fn writes(&self) -> usize {
-        self.buffers.1
-    }
-    fn rows(&self) -> usize {
-        self.shape.out_height()
-    }
-    fn row_len(&self) -> usize {
-        self.shape.out_width() * self.shape.output
-    }
+    rows_of_the_shape!();
     fn run(&self, inputs: &[&[f32]], first: usize, output: &mut [f32]) {
         let Bounds { low, high } = self.bounds;
         let epilogue = Epilogue { bias: Some(&self.bias), residual: None, low, high };
@@ -105,18 +112,7 @@ pub(crate) struct Depthwise {
 }
 
 impl Step for Depthwise {
-    fn reads(&self) -> &[usize] {
-        &self.buffers.0
-    }
-    fn writes(&self) -> usize {
-        self.buffers.1
-    }
-    fn rows(&self) -> usize {
-        self.shape.out_height()
-    }
-    fn row_len(&self) -> usize {
-        self.shape.out_width() * self.shape.output
-    }
+    rows_of_the_shape!();
     fn run(&self, inputs: &[&[f32]], first: usize, output: &mut [f32]) {
         let Bounds { low, high } = self.bounds;
         let epilogue = Epilogue { bias: Some(&self.bias), residual: None, low, high };
@@ -171,18 +167,7 @@ pub(crate) struct MaxPool {
 }
 
 impl Step for MaxPool {
-    fn reads(&self) -> &[usize] {
-        &self.buffers.0
-    }
-    fn writes(&self) -> usize {
-        self.buffers.1
-    }
-    fn rows(&self) -> usize {
-        self.shape.out_height()
-    }
-    fn row_len(&self) -> usize {
-        self.shape.out_width() * self.shape.output
-    }
+    rows_of_the_shape!();
     fn run(&self, inputs: &[&[f32]], first: usize, output: &mut [f32]) {
         pool::max_rows(&self.shape, &inputs[0][..self.shape.input_len()], first, output);
     }

@@ -312,23 +312,9 @@ pub fn backward_input(shape: &ConvShape, gradient: &[f32], weight: &Packed, inpu
         with_scratch(chunk * depth, |columns| {
             for first in (0..pixels).step_by(chunk) {
                 let rows = chunk.min(pixels - first);
-                MatMul {
-                    rows,
-                    depth: shape.output,
-                    runs: 1,
-                    left_run: 0,
-                    columns: depth,
-                    left: &gradient[first * shape.output..],
-                    left_row: shape.output,
-                    left_column: 1,
-                    right: weight.right(),
-                    output: columns,
-                    output_row: depth,
-                    start: Start::Zero,
-                    finish: Finish::NOTHING,
-                }
-                .run(weight.level());
-                scatter(shape, &columns[..rows * depth], first, input);
+                let columns = &mut columns[..rows * depth];
+                product(&gradient[first * shape.output..], weight, Epilogue::NONE, columns);
+                scatter(shape, columns, first, input);
             }
         });
     });

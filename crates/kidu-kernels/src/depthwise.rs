@@ -109,15 +109,7 @@ pub fn backward_input(shape: &ConvShape, gradient: &[f32], weight: &[f32], input
     if shape.stride == 1 {
         let flipped: Vec<f32> =
             (0..weight.len()).map(|i| weight[(taps - 1 - i / channels) * channels + i % channels]).collect();
-        let flip = |(before, after): (usize, usize)| (shape.kernel - 1 - before, shape.kernel - 1 - after);
-        let transposed = ConvShape {
-            height: shape.out_height(),
-            width: shape.out_width(),
-            vertical: flip(shape.vertical),
-            horizontal: flip(shape.horizontal),
-            ..*shape
-        };
-        return forward(&transposed, gradient, &flipped, Epilogue::NONE, input, |_, _| {});
+        return forward(&shape.transposed(), gradient, &flipped, Epilogue::NONE, input, |_, _| {});
     }
     let (row, out_len) = (shape.width * channels, shape.out_height() * shape.out_width() * channels);
     input.par_chunks_mut(row).enumerate().for_each(|(number, input)| {
