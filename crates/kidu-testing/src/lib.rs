@@ -1,6 +1,6 @@
 //! What Kidu's own tests share. Not part of the product.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Command};
 
 /// The folder with real data and reference numbers: `KIDU_SHARED`, or `../shared` beside the repository.
 ///
@@ -8,14 +8,45 @@ use std::path::PathBuf;
 ///
 /// # Panics
 /// When the folder is missing and `CI` is `true`.
-#[allow(clippy::print_stderr, reason = "the line is for whoever reads the test's output")]
 pub fn shared(test: &str) -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
-    let path = std::env::var_os("KIDU_SHARED").map_or_else(|| PathBuf::from(beside), PathBuf::from);
+    // Where cargo runs the test, not where this crate was compiled: worktrees may share a target folder.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let beside = PathBuf::from(manifest).join("../../../shared");
+    let path = std::env::var_os("KIDU_SHARED").map_or(beside, PathBuf::from);
     if path.is_dir() {
         return Some(path);
     }
-    let reason = format!("{test}: skipped, there is no folder {}; set KIDU_SHARED", path.display());
+    skip(test, &format!("there is no folder {}; set KIDU_SHARED", path.display()))
+}
+
+/// A Python with the peers of `tests/peers/requirements.txt`: `KIDU_PEER_PYTHON`, which `.ci/run` sets. `modules` are
+/// those that the test imports.
+///
+/// Without it, or where a module is missing, a test prints why it is skipped and gets `None`; where `CI` is `true`
+/// that is a failure.
+///
+/// # Panics
+/// When there is no such Python or module and `CI` is `true`.
+pub fn peer_python(test: &str, modules: &[&str]) -> Option<PathBuf> {
+    let Some(python) = std::env::var_os("KIDU_PEER_PYTHON").map(PathBuf::from) else {
+        return skip(test, "set KIDU_PEER_PYTHON to a Python with tests/peers/requirements.txt");
+    };
+    let find = "import importlib.util, sys; \
+                sys.exit(' '.join(m for m in sys.argv[1:] if importlib.util.find_spec(m) is None))";
+    match Command::new(&python).args(["-c", find]).args(modules).output() {
+        Ok(out) if out.status.success() => Some(python),
+        Ok(out) => {
+            let missing = String::from_utf8_lossy(&out.stderr);
+            skip(test, &format!("{} lacks: {}", python.display(), missing.trim()))
+        }
+        Err(error) => skip(test, &format!("{} does not run: {error}", python.display())),
+    }
+}
+
+/// Says why a test is skipped; where `CI` is `true` nothing may be.
+#[allow(clippy::print_stderr, reason = "the line is for whoever reads the test's output")]
+fn skip<T>(test: &str, reason: &str) -> Option<T> {
+    let reason = format!("{test}: skipped, {reason}");
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}");
     eprintln!("{reason}");
     None
