@@ -198,10 +198,7 @@ fn same(found: &Value, stored: &Value, at: &str) {
 /// `KIDU_PEER_DIR` if that is set.
 #[test]
 fn equals_the_installed_scikit_learn() {
-    let Some(python) = std::env::var_os("KIDU_PEER_PYTHON") else {
-        println!("skipped: set KIDU_PEER_PYTHON to a Python with scikit-learn");
-        return;
-    };
+    let Some(python) = kidu_testing::peer_python("equals_the_installed_scikit_learn", &["sklearn"]) else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/peers/compare_metrics.py");
     let temporary = tempfile::tempdir().unwrap();
     let root = std::env::var_os("KIDU_PEER_DIR").map_or_else(|| temporary.path().to_path_buf(), PathBuf::from);

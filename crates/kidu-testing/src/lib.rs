@@ -28,18 +28,26 @@ pub fn shared(test: &str) -> Option<PathBuf> {
 /// # Panics
 /// When there is no such Python or module and `CI` is `true`.
 pub fn peer_python(test: &str, modules: &[&str]) -> Option<PathBuf> {
-    let Some(python) = std::env::var_os("KIDU_PEER_PYTHON").map(PathBuf::from) else {
-        return skip(test, "set KIDU_PEER_PYTHON to a Python with tests/peers/requirements.txt");
-    };
+    find_peer(modules).map_err(|reason| skip::<()>(test, &reason)).ok()
+}
+
+/// Like [`peer_python`], for modules that the checks do not install (PyTorch takes 4 GB): never a failure.
+#[allow(clippy::print_stderr, reason = "the line is for whoever reads the test's output")]
+pub fn heavy_peer_python(test: &str, modules: &[&str]) -> Option<PathBuf> {
+    find_peer(modules).map_err(|reason| eprintln!("{test}: skipped, {reason}")).ok()
+}
+
+fn find_peer(modules: &[&str]) -> Result<PathBuf, String> {
+    let python = std::env::var_os("KIDU_PEER_PYTHON")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+        .ok_or("set KIDU_PEER_PYTHON to a Python with tests/peers/requirements.txt")?;
     let find = "import importlib.util, sys; \
                 sys.exit(' '.join(m for m in sys.argv[1:] if importlib.util.find_spec(m) is None))";
     match Command::new(&python).args(["-c", find]).args(modules).output() {
-        Ok(out) if out.status.success() => Some(python),
-        Ok(out) => {
-            let missing = String::from_utf8_lossy(&out.stderr);
-            skip(test, &format!("{} lacks: {}", python.display(), missing.trim()))
-        }
-        Err(error) => skip(test, &format!("{} does not run: {error}", python.display())),
+        Ok(out) if out.status.success() => Ok(python),
+        Ok(out) => Err(format!("{} lacks: {}", python.display(), String::from_utf8_lossy(&out.stderr).trim())),
+        Err(error) => Err(format!("{} does not run: {error}", python.display())),
     }
 }
 

@@ -66,12 +66,11 @@ fn wrong_options_are_refused_before_anything_is_measured() {
 /// Runs when `KIDU_PEER_PYTHON` names a Python with some of the peers.
 #[test]
 fn peers_take_turns_with_us() {
-    let Some(python) = std::env::var("KIDU_PEER_PYTHON").ok().filter(|p| !p.is_empty()) else {
-        eprintln!("peers_take_turns_with_us: skipped; set KIDU_PEER_PYTHON to a python with torch, timm, Pillow");
-        return;
-    };
+    let modules = ["torch", "timm", "PIL"];
+    let Some(python) = kidu_testing::heavy_peer_python("peers_take_turns_with_us", &modules) else { return };
+    let python = python.to_str().unwrap();
     let case = ["--models", "tf_efficientnet_lite0", "--batch", "2", "--predict-batch", "2", "--threads", "1"];
-    let parts = ["bench", "--only", "images,train,predict", "--rounds", "2", "--json", "--peer-python", &python];
+    let parts = ["bench", "--only", "images,train,predict", "--rounds", "2", "--json", "--peer-python", python];
     let report = run(scratch().path(), &[&parts[..], &case[..]].concat()).ok().json();
     let of_networks = [&report["train"][0], &report["predict"][0]];
     for measured in of_networks.into_iter().chain([&report["images"]]) {

@@ -38,10 +38,8 @@ fn lossless(dir: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn a_bundle_gives_the_same_answers_in_timm() {
-    let Some(python) = std::env::var_os("KIDU_PEER_PYTHON").filter(|p| !p.is_empty()) else {
-        eprintln!(
-            "a_bundle_gives_the_same_answers_in_timm: skipped; set KIDU_PEER_PYTHON to a python with torch and timm"
-        );
+    let modules = ["torch", "timm", "safetensors", "PIL"];
+    let Some(python) = kidu_testing::heavy_peer_python("a_bundle_gives_the_same_answers_in_timm", &modules) else {
         return;
     };
     let dir = scratch();
