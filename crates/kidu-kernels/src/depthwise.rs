@@ -4,18 +4,25 @@
 //! image, several neighbouring outputs are summed in registers and share their inputs; at the left and right edge each
 //! output is a sum over the taps that are inside.
 
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
+
 use rayon::prelude::*;
 
 use crate::{
-    conv::{ConvShape, Epilogue},
+    buffer::with_scratch,
+    conv::{ConvShape, Epilogue, sum_parts},
+    norm::NormBackward,
     simd::{Simd, Work, dispatch},
 };
 
 /// Neighbouring outputs that are summed together.
 const NEIGHBOURS: usize = 4;
 
-/// Groups of images that a weight gradient is made in.
-const PARTS: usize = 8;
+/// Parts of the batch whose weight gradients are summed apart.
+const PARTS: usize = 32;
 
 /// Floats of output that are made together.
 const BAND: usize = 64 * 1024;
@@ -105,18 +112,22 @@ fn check(shape: &ConvShape, input: &[f32], weight: &[f32]) {
 pub fn backward_input(shape: &ConvShape, gradient: &[f32], weight: &[f32], input: &mut [f32]) {
     check(shape, input, weight);
     let gradient = &gradient[..shape.output_len()];
-    let (channels, taps) = (shape.input, shape.kernel * shape.kernel);
     if shape.stride == 1 {
-        let flipped: Vec<f32> =
-            (0..weight.len()).map(|i| weight[(taps - 1 - i / channels) * channels + i % channels]).collect();
+        let flipped = flipped(shape, weight);
         return forward(&shape.transposed(), gradient, &flipped, Epilogue::NONE, input, |_, _| {});
     }
-    let (row, out_len) = (shape.width * channels, shape.out_height() * shape.out_width() * channels);
+    let (row, out_len) = (shape.width * shape.input, shape.out_height() * shape.out_width() * shape.input);
     input.par_chunks_mut(row).enumerate().for_each(|(number, input)| {
         let (image, y) = (number / shape.height, number % shape.height);
         let gradient = &gradient[image * out_len..][..out_len];
         dispatch(InputRow { shape, gradient, weight, y, input });
     });
+}
+
+/// The packed weight that takes an output's gradient to the input's by a convolution.
+fn flipped(shape: &ConvShape, weight: &[f32]) -> Vec<f32> {
+    let (channels, taps) = (shape.input, shape.kernel * shape.kernel);
+    (0..weight.len()).map(|i| weight[(taps - 1 - i / channels) * channels + i % channels]).collect()
 }
 
 /// The gradient of the weight in PyTorch's order, `[channels, 1, kernel, kernel]`.
@@ -126,23 +137,103 @@ pub fn backward_input(shape: &ConvShape, gradient: &[f32], weight: &[f32], input
 pub fn backward_weight(shape: &ConvShape, input: &[f32], gradient: &[f32]) -> Vec<f32> {
     assert_eq!(input.len(), shape.input_len(), "input of another shape");
     let gradient = &gradient[..shape.output_len()];
-    let (channels, size) = (shape.input, shape.kernel * shape.kernel * shape.input);
-    let groups = shape.images.min(PARTS);
-    let images = shape.images.div_ceil(groups);
-    let (image_len, out_len) =
-        (shape.height * shape.width * channels, shape.out_height() * shape.out_width() * channels);
-    let mut sums = vec![0.0f32; groups * size];
-    sums.par_chunks_mut(size).enumerate().for_each(|(group, sums)| {
-        for image in group * images..shape.images.min((group + 1) * images) {
-            let (input, gradient) = (&input[image * image_len..][..image_len], &gradient[image * out_len..][..out_len]);
-            dispatch(WeightSums { shape, input, gradient, sums });
-        }
+    let (image_len, out_len) = image_lens(shape);
+    sum_over_images(shape, |image, sums| {
+        let (input, gradient) = (&input[image * image_len..][..image_len], &gradient[image * out_len..][..out_len]);
+        dispatch(WeightSums { shape, input, gradient, rows: 0..shape.out_height(), sums });
+    })
+}
+
+/// The gradients of input and weight of a convolution that is followed by a normalisation, in one go through memory: of
+/// each image, a few rows of the convolution's output gradient at a time. `weight` is packed. Returns the weight's
+/// gradient in PyTorch's order.
+///
+/// # Panics
+/// When a slice does not fit the shape.
+pub fn backward(
+    shape: &ConvShape,
+    input: &[f32],
+    norm: &NormBackward<'_>,
+    weight: &[f32],
+    target: &mut [f32],
+) -> Vec<f32> {
+    check(shape, input, weight);
+    assert_eq!((target.len(), norm.len()), (input.len(), shape.output_len()), "slices of another shape");
+    let (image_len, out_len) = image_lens(shape);
+    let one = ConvShape { images: 1, ..*shape };
+    let flipped = if shape.stride == 1 { flipped(shape, weight) } else { Vec::new() };
+    let targets: Vec<_> = target.chunks_mut(image_len).map(Mutex::new).collect();
+    sum_over_images(shape, |image, sums| {
+        let input = &input[image * image_len..][..image_len];
+        let mut target = targets[image].lock().unwrap_or_else(PoisonError::into_inner);
+        with_scratch(out_len, |gradient| {
+            let pass = ImageBackward { shape: &one, input, weight, flipped: &flipped };
+            pass.run(|rows, part| norm.write(image * out_len + rows.start, part), gradient, sums, &mut target);
+        });
+    })
+}
+
+/// Floats of an image, before and after.
+fn image_lens(shape: &ConvShape) -> (usize, usize) {
+    (shape.height * shape.width * shape.input, shape.out_height() * shape.out_width() * shape.input)
+}
+
+/// A weight gradient in PyTorch's order; `add` adds an image's to `[kernel, kernel, channels]`.
+fn sum_over_images(shape: &ConvShape, add: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    let (taps, size) = (shape.kernel * shape.kernel, shape.kernel * shape.kernel * shape.input);
+    let images = shape.images.div_ceil(shape.images.min(PARTS));
+    let parts = shape.images.div_ceil(images);
+    let mut sums = vec![0.0f32; parts * size];
+    sums.par_chunks_mut(size).enumerate().for_each(|(part, sums)| {
+        (part * images..shape.images.min((part + 1) * images)).for_each(|image| add(image, sums));
     });
-    let (first, others) = sums.split_at_mut(size);
-    for other in others.chunks_exact(size) {
-        first.iter_mut().zip(other).for_each(|(sum, value)| *sum += value);
+    transpose(sum_parts(&mut sums, size), taps, shape.input)
+}
+
+/// The backward pass of one image.
+struct ImageBackward<'a> {
+    shape: &'a ConvShape,
+    input: &'a [f32],
+    weight: &'a [f32],
+    flipped: &'a [f32],
+}
+
+impl ImageBackward<'_> {
+    /// `write` makes values of the output's gradient, which go to `gradient`.
+    fn run(
+        &self,
+        write: impl Fn(Range<usize>, &mut [f32]),
+        gradient: &mut [f32],
+        sums: &mut [f32],
+        target: &mut [f32],
+    ) {
+        let Self { shape, input, weight, flipped } = *self;
+        let (out_row, row) = (shape.out_width() * shape.input, shape.width * shape.input);
+        let mut made = 0;
+        for first in (0..shape.out_height()).step_by(band(shape)) {
+            let rows = first..shape.out_height().min(first + band(shape));
+            let values = rows.start * out_row..rows.end * out_row;
+            write(values.clone(), &mut gradient[values]);
+            dispatch(WeightSums { shape, input, gradient, rows: rows.clone(), sums });
+            // Rows of the input that no later row of the output reads.
+            let ready = match rows.end == shape.out_height() {
+                true => shape.height,
+                false => (rows.end * shape.stride).saturating_sub(shape.vertical.0).min(shape.height),
+            };
+            if ready <= made {
+                continue;
+            }
+            let part = &mut target[made * row..ready * row];
+            if shape.stride == 1 {
+                forward_rows(&shape.transposed(), gradient, flipped, Epilogue::NONE, made, part);
+            } else {
+                for (y, input) in (made..ready).zip(part.chunks_exact_mut(row)) {
+                    dispatch(InputRow { shape, gradient, weight, y, input });
+                }
+            }
+            made = ready;
+        }
     }
-    transpose(first, shape.kernel * shape.kernel, channels)
 }
 
 /// Columns of the output for which the whole width of the kernel is inside the image.
@@ -376,6 +467,8 @@ struct WeightSums<'a> {
     shape: &'a ConvShape,
     input: &'a [f32],
     gradient: &'a [f32],
+    /// Of the output.
+    rows: Range<usize>,
     sums: &'a mut [f32],
 }
 
@@ -399,7 +492,7 @@ impl WeightSums<'_> {
         let shape = self.shape;
         let (channels, out_width) = (shape.input, shape.out_width());
         let (from, to) = interior(shape);
-        for y in 0..shape.out_height() {
+        for y in self.rows.clone() {
             let (top, bottom, line) = shape.window(y, shape.vertical.0, shape.height);
             let mut c = 0;
             while c < channels {

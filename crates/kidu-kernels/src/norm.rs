@@ -239,23 +239,21 @@ pub struct AffineGradient {
     pub beta: Vec<f32>,
 }
 
-impl Normalised<'_> {
-    /// Writes the gradient of what was normalised, from that of the activation's output, to `target` (which may be
-    /// longer), and returns those of gamma and beta.
+impl<'a> Normalised<'a> {
+    /// Sums up what a backward pass needs to know of the whole batch, from the gradient of the activation's output.
     ///
     /// # Panics
     /// When lengths disagree.
-    pub fn backward(&self, gradient: &[f32], target: &mut [f32]) -> AffineGradient {
+    pub fn prepare(self, gradient: &'a [f32]) -> NormBackward<'a> {
         let channels = self.scale.len();
         let len = self.input.len();
-        assert!(gradient.len() == len && target.len() >= len && len.is_multiple_of(channels.max(1)));
+        assert!(gradient.len() == len && len.is_multiple_of(channels.max(1)), "gradient of another shape");
         assert!([self.shift, self.mean, self.inverse_std].iter().all(|v| v.len() == channels));
         if let Mask::Output(output, _) = self.mask {
             assert_eq!(output.len(), len, "output of another shape");
         }
         let affine = self.sums(gradient);
         let pixels = (len / channels) as f64;
-        // target = k0 * masked gradient + k1 * input + k2.
         let mut factors = vec![0.0f32; 3 * channels];
         for c in 0..channels {
             let scale = f64::from(self.scale[c]);
@@ -267,12 +265,7 @@ impl Normalised<'_> {
                 factors[2 * channels + c] = level as f32;
             }
         }
-        let step = chunk_len(channels);
-        target[..len].par_chunks_mut(step).enumerate().for_each(|(number, target)| {
-            let range = number * step..number * step + target.len();
-            dispatch(InputGradient { pass: self.part(gradient, range), factors: &factors, target });
-        });
-        affine
+        NormBackward { pass: self, gradient, factors, affine }
     }
 
     fn sums(&self, gradient: &[f32]) -> AffineGradient {
@@ -302,6 +295,45 @@ impl Normalised<'_> {
             Mask::Output(output, bounds) => (Some(bounds), Some(&output[range.clone()])),
         };
         Pass { of: self, gradient: &gradient[range.clone()], input: &self.input[range], output, bounds }
+    }
+}
+
+/// A backward pass that knows its sums over the batch; what is left can be made piece by piece.
+#[derive(Clone, Debug)]
+pub struct NormBackward<'a> {
+    pass: Normalised<'a>,
+    gradient: &'a [f32],
+    /// Input gradient = k0 * masked gradient + k1 * input + k2; three vectors.
+    factors: Vec<f32>,
+    /// The gradients of gamma and beta.
+    pub affine: AffineGradient,
+}
+
+impl NormBackward<'_> {
+    /// Values of what was normalised.
+    #[allow(clippy::len_without_is_empty, reason = "a normalisation has an input")]
+    pub fn len(&self) -> usize {
+        self.gradient.len()
+    }
+
+    /// Writes the values `first..` of the gradient of what was normalised, on this thread; as many as `target` holds.
+    /// Whole pixels only.
+    ///
+    /// # Panics
+    /// When the range is outside.
+    pub fn write(&self, first: usize, target: &mut [f32]) {
+        let range = first..first + target.len();
+        dispatch(InputGradient { pass: self.pass.part(self.gradient, range), factors: &self.factors, target });
+    }
+
+    /// Writes all of it to `target`, which may be longer.
+    ///
+    /// # Panics
+    /// When `target` is too short.
+    pub fn write_all(&self, target: &mut [f32]) {
+        let step = chunk_len(self.pass.scale.len());
+        let chunks = target[..self.len()].par_chunks_mut(step).enumerate();
+        chunks.for_each(|(number, target)| self.write(number * step, target));
     }
 }
 

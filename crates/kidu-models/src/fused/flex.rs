@@ -3,7 +3,7 @@
 use burn::backend::Flex;
 use kidu_kernels::{
     ConvShape, Epilogue, SLACK, conv, depthwise,
-    norm::{self, Bounds, Mask, Moments, Normalised},
+    norm::{self, Bounds, Mask, Moments, NormBackward, Normalised},
     pool, unfilled, unfilled_with_slack,
     winograd::{self, WinogradWeights},
 };
@@ -216,43 +216,68 @@ pub(super) fn backward(saved: Saved, gradient: Primitive, wanted: Wanted) -> Gra
         batch: spec.batch,
         mask,
     };
-    let mut inner = unfilled_with_slack(shape.output_len(), SLACK);
-    let affine_gradient = pass.backward(values(&gradient), &mut inner);
-    drop((raw, output, gradient));
-    let weight_gradient = wanted.weight.then(|| {
-        let gradient = if spec.depthwise {
-            depthwise::backward_weight(&shape, values(&x), &inner)
-        } else {
-            conv::backward_weight(&shape, values(&x), &inner)
-        };
-        let per_output = if spec.depthwise { 1 } else { shape.input };
-        from_values(gradient, [shape.output, per_output, shape.kernel, shape.kernel])
-    });
-    drop(x);
-    let x = wanted.x.then(|| {
-        let mut target = unfilled(shape.input_len());
-        let weight = values(&weight);
-        match kind(&shape, &spec) {
-            Kind::Depthwise => {
-                let packed = depthwise::pack_weight(&shape, weight);
-                depthwise::backward_input(&shape, &inner, &packed, &mut target);
-            }
-            Kind::Winograd => {
-                winograd::backward_input(&shape, &inner, &WinogradWeights::transposed(&shape, weight), &mut target);
-            }
-            Kind::Direct => {
-                conv::backward_input(&shape, &inner, &conv::pack_transposed(&shape, weight), &mut target);
-            }
-        }
-        from_channels_last(target, [shape.images, shape.input, shape.height, shape.width])
-    });
+    let norm = pass.prepare(values(&gradient));
+    let (x, weight) = convolution_gradients(&spec, &shape, values(&x), values(&weight), &norm, wanted);
+    let affine_gradient = norm.affine;
     let channels = [shape.output];
     Gradients {
         x,
-        weight: weight_gradient,
+        weight,
         gamma: from_values(affine_gradient.gamma, channels),
         beta: from_values(affine_gradient.beta, channels),
         shortcut,
+    }
+}
+
+/// The gradients of a convolution's input and weight, of what is wanted.
+fn convolution_gradients(
+    spec: &ConvNormActSpec,
+    shape: &ConvShape,
+    x: &[f32],
+    weight: &[f32],
+    norm: &NormBackward<'_>,
+    wanted: Wanted,
+) -> (Option<Primitive>, Option<Primitive>) {
+    let mut target = wanted.x.then(|| unfilled(shape.input_len()));
+    let weight_gradient = match (kind(shape, spec), &mut target) {
+        (Kind::Depthwise, Some(target)) if wanted.weight => {
+            Some(depthwise::backward(shape, x, norm, &depthwise::pack_weight(shape, weight), target))
+        }
+        (Kind::Direct, target) if conv::has_joint_backward(shape, wanted.x) => {
+            let packed = wanted.x.then(|| conv::pack_transposed(shape, weight));
+            let input = packed.as_ref().zip(target.as_deref_mut());
+            conv::backward(shape, x, norm, conv::Wanted { input, weight: wanted.weight })
+        }
+        (kind, target) => {
+            let mut inner = unfilled_with_slack(shape.output_len(), SLACK);
+            norm.write_all(&mut inner);
+            if let Some(target) = target {
+                input_gradient(&kind, shape, weight, &inner, target);
+            }
+            wanted.weight.then(|| match kind {
+                Kind::Depthwise => depthwise::backward_weight(shape, x, &inner),
+                Kind::Winograd | Kind::Direct => conv::backward_weight(shape, x, &inner),
+            })
+        }
+    };
+    let per_output = if spec.depthwise { 1 } else { shape.input };
+    (
+        target.map(|target| from_channels_last(target, [shape.images, shape.input, shape.height, shape.width])),
+        weight_gradient
+            .map(|gradient| from_values(gradient, [shape.output, per_output, shape.kernel, shape.kernel])),
+    )
+}
+
+/// The gradient of a convolution's input from that of its output.
+fn input_gradient(kind: &Kind, shape: &ConvShape, weight: &[f32], gradient: &[f32], target: &mut [f32]) {
+    match kind {
+        Kind::Depthwise => {
+            depthwise::backward_input(shape, gradient, &depthwise::pack_weight(shape, weight), target);
+        }
+        Kind::Winograd => {
+            winograd::backward_input(shape, gradient, &WinogradWeights::transposed(shape, weight), target);
+        }
+        Kind::Direct => conv::backward_input(shape, gradient, &conv::pack_transposed(shape, weight), target),
     }
 }
 
