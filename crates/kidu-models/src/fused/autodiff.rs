@@ -9,10 +9,10 @@ use burn::backend::{
     },
     tensor::FloatTensor,
 };
-use kidu_kernels::ConvShape;
+use kidu_kernels::{ConvShape, adam::AdamStep};
 
 use super::{
-    ConvNormActSpec, FusedOps, Normed, Shortcut,
+    ConvNormActSpec, FusedOps, Normed, Shortcut, Stepped,
     flex::{self, NormInputs, Saved, Wanted},
     layout::dims,
 };
@@ -131,6 +131,23 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         match MeanPool.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => prepared.finish(dims, flex::mean_pool_forward(x)),
             OpsKind::UnTracked(prepared) => prepared.finish(flex::mean_pool_forward(x)),
+        }
+    }
+
+    fn adam_step(
+        value: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> Stepped<Self> {
+        let [value, gradient, first, second] =
+            [value, gradient, first, second].map(FloatTensor::<Self>::into_primitive);
+        let stepped = Flex::adam_step(value, gradient, first, second, step);
+        Stepped {
+            value: FloatTensor::<Self>::new(stepped.value),
+            first: FloatTensor::<Self>::new(stepped.first),
+            second: FloatTensor::<Self>::new(stepped.second),
         }
     }
 }

@@ -2,14 +2,16 @@
 
 use burn::backend::Flex;
 use kidu_kernels::{
-    ConvShape, Epilogue, SLACK, conv, depthwise,
+    ConvShape, Epilogue, SLACK,
+    adam::{self, AdamStep},
+    conv, depthwise,
     norm::{self, Bounds, Mask, Moments, NormBackward, Normalised},
     pool, unfilled, unfilled_with_slack,
     winograd::{self, WinogradWeights},
 };
 
 use super::{
-    ConvNormActSpec, FusedOps, Normed, Shortcut,
+    ConvNormActSpec, FusedOps, Normed, Shortcut, Stepped,
     layout::{Primitive, channels_last, dims, from_channels_last, from_values, values},
 };
 
@@ -263,8 +265,7 @@ fn convolution_gradients(
     let per_output = if spec.depthwise { 1 } else { shape.input };
     (
         target.map(|target| from_channels_last(target, [shape.images, shape.input, shape.height, shape.width])),
-        weight_gradient
-            .map(|gradient| from_values(gradient, [shape.output, per_output, shape.kernel, shape.kernel])),
+        weight_gradient.map(|gradient| from_values(gradient, [shape.output, per_output, shape.kernel, shape.kernel])),
     )
 }
 
@@ -354,5 +355,18 @@ impl FusedOps for Flex {
 
     fn mean_pool(x: Primitive) -> Primitive {
         mean_pool_forward(x)
+    }
+
+    fn adam_step(
+        value: Primitive,
+        gradient: Primitive,
+        first: Primitive,
+        second: Primitive,
+        step: AdamStep,
+    ) -> Stepped<Self> {
+        let len = [values(&value).len()];
+        let [mut new, mut m, mut v] = [value, first, second].map(|x| values(&x.to_contiguous()).to_vec());
+        adam::step(&mut new, values(&gradient.to_contiguous()), &mut m, &mut v, &step);
+        Stepped { value: from_values(new, len), first: from_values(m, len), second: from_values(v, len) }
     }
 }

@@ -18,6 +18,7 @@ use burn::{
     backend::{Backend, Dispatch, ExtensionType, backend_extension, tensor::FloatTensor},
     tensor::{Device, Tensor},
 };
+pub use kidu_kernels::adam::AdamStep;
 use kidu_kernels::norm::Bounds;
 
 /// The numbers of a fused convolution.
@@ -56,6 +57,14 @@ pub struct Normed<B: Backend> {
     pub variance: FloatTensor<B>,
 }
 
+/// A parameter with its moments after a step.
+#[derive(ExtensionType)]
+pub struct Stepped<B: Backend> {
+    pub value: FloatTensor<B>,
+    pub first: FloatTensor<B>,
+    pub second: FloatTensor<B>,
+}
+
 /// The fused operations.
 #[backend_extension(Flex, Autodiff)]
 pub trait FusedOps: Backend {
@@ -76,6 +85,15 @@ pub trait FusedOps: Backend {
 
     /// Mean over height and width, `[N, C, 1, 1]`.
     fn mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// A step of Adam; not differentiable.
+    fn adam_step(
+        value: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> Stepped<Self>;
 }
 
 thread_local! {
@@ -126,4 +144,22 @@ pub(crate) fn max_pool_3x3(x: Tensor<4>) -> Tensor<4> {
 /// [`FusedOps::mean_pool`] on tensors.
 pub(crate) fn mean_pool(x: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as FusedOps>::mean_pool(x.into_dispatch()))
+}
+
+/// A step of Adam on a flat parameter; returns the new value and moments. The device must be one that [`supports`]
+/// knows.
+pub fn adam_step(
+    value: Tensor<1>,
+    gradient: Tensor<1>,
+    (first, second): (Tensor<1>, Tensor<1>),
+    step: AdamStep,
+) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
+    let stepped = <Dispatch as FusedOps>::adam_step(
+        value.into_dispatch(),
+        gradient.into_dispatch(),
+        first.into_dispatch(),
+        second.into_dispatch(),
+        step,
+    );
+    (Tensor::from_dispatch(stepped.value), Tensor::from_dispatch(stepped.first), Tensor::from_dispatch(stepped.second))
 }
