@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use crate::{
     buffer::{SLACK, with_scratch},
+    input::{Input, Prologue},
     matmul::{Finish, MatMul, Right, Start},
     norm::NormBackward,
     pack::Packed,
@@ -29,6 +30,9 @@ const PARTS_FLOATS: usize = 512 * 1024;
 
 /// Floats of input and output gradient that [`backward`] handles together.
 const JOINT_FLOATS: usize = 128 * 1024;
+
+/// Floats of input that a prologue is applied to at a time.
+const PROLOGUE_FLOATS: usize = 32 * 1024;
 
 /// Floats of partial sums that a thread adds up at a time.
 const SUM_FLOATS: usize = 8 * 1024;
@@ -180,25 +184,29 @@ impl Epilogue<'_> {
 /// The convolution. `after` sees each finished chunk while it is in the cache, with its number.
 ///
 /// # Panics
-/// When a slice does not fit the shape.
-pub fn forward(
+/// When a slice does not fit the shape, or for an input with a prologue unless the convolution is pointwise.
+pub fn forward<'a>(
     shape: &ConvShape,
-    input: &[f32],
+    input: impl Into<Input<'a>>,
     weight: &Packed,
     epilogue: Epilogue<'_>,
     output: &mut [f32],
     after: impl Fn(usize, &[f32]) + Sync,
 ) {
+    let Input { values: input, prologue } = input.into();
     assert_eq!(input.len(), shape.input_len(), "input of another shape");
     assert_eq!(output.len(), shape.output_len(), "output of another shape");
     assert_eq!((weight.depth(), weight.columns()), (shape.depth(), shape.output), "weight of another shape");
     assert!(epilogue.residual.is_none_or(|r| r.len() == output.len()), "residual of another shape");
+    assert!(prologue.is_none() || shape.is_pointwise(), "a prologue needs a pointwise convolution");
     let (chunk, depth) = (shape.chunk(), shape.depth());
     output.par_chunks_mut(chunk * shape.output).enumerate().for_each(|(number, output)| {
         let first = number * chunk;
         let residual = epilogue.residual.map(|r| &r[first * shape.output..]);
         let epilogue = Epilogue { residual, ..epilogue };
-        if shape.is_pointwise() {
+        if let Some(prologue) = prologue {
+            product_of(&prologue, &input[first * depth..], weight, epilogue, output);
+        } else if shape.is_pointwise() {
             product(&input[first * depth..], weight, epilogue, output);
         } else {
             with_scratch(output.len() / shape.output * depth, |columns| {
@@ -207,6 +215,21 @@ pub fn forward(
             });
         }
         after(number, output);
+    });
+}
+
+/// [`product`] of an input with a prologue, some rows at a time that stay in the cache.
+fn product_of(prologue: &Prologue<'_>, left: &[f32], weight: &Packed, epilogue: Epilogue<'_>, output: &mut [f32]) {
+    let (depth, columns) = (weight.depth(), weight.columns());
+    let rows = (PROLOGUE_FLOATS / depth).max(56);
+    with_scratch(rows * depth, |scratch| {
+        for (number, output) in output.chunks_mut(rows * columns).enumerate() {
+            let (at, rows) = (number * rows, output.len() / columns);
+            let scratch = &mut scratch[..rows * depth];
+            prologue.write(&left[at * depth..][..rows * depth], scratch);
+            let residual = epilogue.residual.map(|r| &r[at * columns..]);
+            product(scratch, weight, Epilogue { residual, ..epilogue }, output);
+        }
     });
 }
 
@@ -397,7 +420,14 @@ pub fn has_joint_backward(shape: &ConvShape, wants_input: bool) -> bool {
 ///
 /// # Panics
 /// When a slice does not fit the shape, or [`has_joint_backward`] says no.
-pub fn backward(shape: &ConvShape, input: &[f32], norm: &NormBackward<'_>, wanted: Wanted<'_>) -> Option<Vec<f32>> {
+pub fn backward<'a>(
+    shape: &ConvShape,
+    input: impl Into<Input<'a>>,
+    norm: &NormBackward<'_>,
+    wanted: Wanted<'_>,
+) -> Option<Vec<f32>> {
+    let Input { values: input, prologue } = input.into();
+    assert!(prologue.is_none() || shape.is_pointwise(), "a prologue needs a pointwise convolution");
     assert!(has_joint_backward(shape, wanted.input.is_some()), "no joint backward pass for this shape");
     assert_eq!((input.len(), norm.len()), (shape.input_len(), shape.output_len()), "slices of another shape");
     let (size, parts, outputs) = (shape.depth() * shape.output, weight_parts(shape), shape.output);
@@ -419,8 +449,13 @@ pub fn backward(shape: &ConvShape, input: &[f32], norm: &NormBackward<'_>, wante
             for first in (*start..end).step_by(rows) {
                 let rows = rows.min(end - first);
                 norm.write(first * outputs, &mut scratch[..rows * outputs]);
-                if wanted.weight {
-                    reduce(shape, input, scratch, first..first + rows, 0, sums);
+                match prologue {
+                    _ if !wanted.weight => {}
+                    None => reduce(shape, input, scratch, first..first + rows, 0, sums),
+                    Some(prologue) => with_scratch(rows * shape.input, |x| {
+                        prologue.write(&input[first * shape.input..][..rows * shape.input], x);
+                        reduce(shape, x, scratch, 0..rows, 0, sums);
+                    }),
                 }
                 if let Some(packed) = packed {
                     let target = &mut target[(first - *start) * shape.input..][..rows * shape.input];

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use crate::{
     buffer::with_scratch,
     conv::{ConvShape, Epilogue, sum_parts},
+    input::{Input, Prologue},
     norm::NormBackward,
     simd::{Simd, Work, dispatch},
 };
@@ -48,14 +49,15 @@ pub(crate) fn band(shape: &ConvShape) -> usize {
 ///
 /// # Panics
 /// When a slice does not fit the shape.
-pub fn forward(
+pub fn forward<'a>(
     shape: &ConvShape,
-    input: &[f32],
+    input: impl Into<Input<'a>>,
     weight: &[f32],
     epilogue: Epilogue<'_>,
     output: &mut [f32],
     after: impl Fn(usize, &[f32]) + Sync,
 ) {
+    let Input { values: input, prologue } = input.into();
     check(shape, input, weight);
     assert_eq!(output.len(), shape.output_len(), "output of another shape");
     assert!(epilogue.bias.is_none_or(|b| b.len() == shape.input), "bias of another shape");
@@ -67,9 +69,30 @@ pub fn forward(
     work.par_iter_mut().enumerate().for_each(|(number, output)| {
         let (image, first) = (number / per_image, number % per_image * rows);
         let input = &input[image * image_len..][..image_len];
-        dispatch(Band { shape, input, weight, epilogue, first, output });
+        match &prologue {
+            None => dispatch(Band { shape, input, weight, epilogue, first, output }),
+            Some(prologue) => {
+                let (part, lines) = part_of_image(shape, first, output.len() / row);
+                let lines = lines.start * shape.width * shape.input..lines.end * shape.width * shape.input;
+                with_scratch(lines.len(), |x| {
+                    prologue.write(&input[lines], x);
+                    dispatch(Band { shape: &part, input: x, weight, epilogue, first: 0, output });
+                });
+            }
+        }
         after(number, output);
     });
+}
+
+/// The convolution that makes the rows `first..first + rows` of one image's output from the rows of its input that they
+/// need, and which those are.
+fn part_of_image(shape: &ConvShape, first: usize, rows: usize) -> (ConvShape, Range<usize>) {
+    let (start, span) = (first * shape.stride, (rows - 1) * shape.stride + shape.kernel);
+    let above = shape.vertical.0.saturating_sub(start).min(span);
+    let from = (start + above - shape.vertical.0).min(shape.height);
+    let to = (start + span).saturating_sub(shape.vertical.0).clamp(from, shape.height);
+    let below = span - above - (to - from);
+    (ConvShape { images: 1, height: to - from, vertical: (above, below), ..*shape }, from..to)
 }
 
 /// Rows `first..` of the output of one image, on this thread; as many as `output` holds.
@@ -150,13 +173,14 @@ pub fn backward_weight(shape: &ConvShape, input: &[f32], gradient: &[f32]) -> Ve
 ///
 /// # Panics
 /// When a slice does not fit the shape.
-pub fn backward(
+pub fn backward<'a>(
     shape: &ConvShape,
-    input: &[f32],
+    input: impl Into<Input<'a>>,
     norm: &NormBackward<'_>,
     weight: &[f32],
     target: &mut [f32],
 ) -> Vec<f32> {
+    let Input { values: input, prologue } = input.into();
     check(shape, input, weight);
     assert_eq!((target.len(), norm.len()), (input.len(), shape.output_len()), "slices of another shape");
     let (image_len, out_len) = image_lens(shape);
@@ -166,10 +190,9 @@ pub fn backward(
     sum_over_images(shape, |image, sums| {
         let input = &input[image * image_len..][..image_len];
         let mut target = targets[image].lock().unwrap_or_else(PoisonError::into_inner);
-        with_scratch(out_len, |gradient| {
-            let pass = ImageBackward { shape: &one, input, weight, flipped: &flipped };
-            pass.run(|rows, part| norm.write(image * out_len + rows.start, part), gradient, sums, &mut target);
-        });
+        let pass = ImageBackward { shape: &one, input, prologue, weight, flipped: &flipped };
+        let write = |values: Range<usize>, part: &mut [f32]| norm.write(image * out_len + values.start, part);
+        pass.run(write, sums, &mut target);
     })
 }
 
@@ -194,46 +217,71 @@ fn sum_over_images(shape: &ConvShape, add: impl Fn(usize, &mut [f32]) + Sync) ->
 struct ImageBackward<'a> {
     shape: &'a ConvShape,
     input: &'a [f32],
+    prologue: Option<Prologue<'a>>,
     weight: &'a [f32],
     flipped: &'a [f32],
 }
 
 impl ImageBackward<'_> {
-    /// `write` makes values of the output's gradient, which go to `gradient`.
-    fn run(
-        &self,
-        write: impl Fn(Range<usize>, &mut [f32]),
-        gradient: &mut [f32],
-        sums: &mut [f32],
-        target: &mut [f32],
-    ) {
-        let Self { shape, input, weight, flipped } = *self;
+    /// `write` makes values of the output's gradient. Goes down the image, so that what is made is used while it is in
+    /// the cache.
+    fn run(&self, write: impl Fn(Range<usize>, &mut [f32]), sums: &mut [f32], target: &mut [f32]) {
+        let shape = self.shape;
+        let (image_len, out_len) = image_lens(shape);
         let (out_row, row) = (shape.out_width() * shape.input, shape.width * shape.input);
-        let mut made = 0;
-        for first in (0..shape.out_height()).step_by(band(shape)) {
-            let rows = first..shape.out_height().min(first + band(shape));
-            let values = rows.start * out_row..rows.end * out_row;
-            write(values.clone(), &mut gradient[values]);
-            dispatch(WeightSums { shape, input, gradient, rows: rows.clone(), sums });
-            // Rows of the input that no later row of the output reads.
-            let ready = match rows.end == shape.out_height() {
-                true => shape.height,
-                false => (rows.end * shape.stride).saturating_sub(shape.vertical.0).min(shape.height),
-            };
-            if ready <= made {
-                continue;
-            }
-            let part = &mut target[made * row..ready * row];
-            if shape.stride == 1 {
-                forward_rows(&shape.transposed(), gradient, flipped, Epilogue::NONE, made, part);
-            } else {
-                for (y, input) in (made..ready).zip(part.chunks_exact_mut(row)) {
-                    dispatch(InputRow { shape, gradient, weight, y, input });
+        let applied_len = if self.prologue.is_some() { image_len } else { 0 };
+        with_scratch(applied_len, |applied| {
+            with_scratch(out_len, |gradient| {
+                let (mut made, mut read) = (0, 0);
+                for first in (0..shape.out_height()).step_by(band(shape)) {
+                    let rows = first..shape.out_height().min(first + band(shape));
+                    let values = rows.start * out_row..rows.end * out_row;
+                    write(values.clone(), &mut gradient[values]);
+                    let input = match &self.prologue {
+                        None => self.input,
+                        Some(prologue) => {
+                            let to = last_row(shape, rows.end).max(read);
+                            let part = read * row..to * row;
+                            prologue.write(&self.input[part.clone()], &mut applied[part]);
+                            read = to;
+                            &*applied
+                        }
+                    };
+                    dispatch(WeightSums { shape, input, gradient, rows: rows.clone(), sums });
+                    let ready = finished_rows(shape, rows.end).max(made);
+                    self.input_rows(gradient, made, &mut target[made * row..ready * row]);
+                    made = ready;
                 }
-            }
-            made = ready;
+            });
+        });
+    }
+
+    /// The rows `first..` of the input's gradient.
+    fn input_rows(&self, gradient: &[f32], first: usize, target: &mut [f32]) {
+        let Self { shape, weight, flipped, .. } = *self;
+        if target.is_empty() {
+            return;
+        }
+        if shape.stride == 1 {
+            return forward_rows(&shape.transposed(), gradient, flipped, Epilogue::NONE, first, target);
+        }
+        for (number, input) in target.chunks_exact_mut(shape.width * shape.input).enumerate() {
+            dispatch(InputRow { shape, gradient, weight, y: first + number, input });
         }
     }
+}
+
+/// How many rows of the input the first `outputs` rows of the output are made from.
+fn last_row(shape: &ConvShape, outputs: usize) -> usize {
+    ((outputs - 1) * shape.stride + shape.kernel).saturating_sub(shape.vertical.0).min(shape.height)
+}
+
+/// How many rows of the input no row of the output after the first `outputs` is made from.
+fn finished_rows(shape: &ConvShape, outputs: usize) -> usize {
+    if outputs == shape.out_height() {
+        return shape.height;
+    }
+    (outputs * shape.stride).saturating_sub(shape.vertical.0).min(shape.height)
 }
 
 /// Columns of the output for which the whole width of the kernel is inside the image.

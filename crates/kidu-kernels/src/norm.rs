@@ -167,13 +167,13 @@ fn chunk_len(channels: usize) -> usize {
     (CHUNK / channels).max(1) * channels
 }
 
-struct Apply<'a> {
-    input: &'a [f32],
-    scale: &'a [f32],
-    shift: &'a [f32],
-    residual: Option<&'a [f32]>,
-    bounds: Bounds,
-    output: &'a mut [f32],
+pub(crate) struct Apply<'a> {
+    pub(crate) input: &'a [f32],
+    pub(crate) scale: &'a [f32],
+    pub(crate) shift: &'a [f32],
+    pub(crate) residual: Option<&'a [f32]>,
+    pub(crate) bounds: Bounds,
+    pub(crate) output: &'a mut [f32],
 }
 
 impl Work for Apply<'_> {
@@ -362,13 +362,13 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// The masked gradient at a place.
+    /// The masked gradient of vector `v` of a block of `n` channels that begins at a place.
     #[inline(always)]
-    unsafe fn masked<S: Simd>(&self, at: usize, input: S::V, scale: S::V, shift: S::V, n: usize) -> S::V {
-        let gradient = S::load_n(self.gradient.as_ptr().add(at), n);
+    unsafe fn masked<S: Simd>(&self, at: usize, v: usize, input: S::V, scale: S::V, shift: S::V, n: usize) -> S::V {
+        let gradient = load_part::<S>(self.gradient.as_ptr().add(at), v, n);
         let Some(bounds) = self.bounds else { return gradient };
         let value = match self.output {
-            Some(output) => S::load_n(output.as_ptr().add(at), n),
+            Some(output) => load_part::<S>(output.as_ptr().add(at), v, n),
             None => S::fma(input, scale, shift),
         };
         S::where_between(value, S::splat(bounds.low), S::splat(bounds.high), gradient)
@@ -389,22 +389,29 @@ impl Work for GradientSums<'_> {
         let (pass, of) = (&self.pass, self.pass.of);
         let channels = of.scale.len();
         let (plain, products) = self.sums.split_at_mut(channels);
-        let mut c = 0;
-        while c < channels {
-            let n = S::LANES.min(channels - c);
-            let load = |values: &[f32]| S::load_n(values.as_ptr().add(c), n);
-            let (scale, shift, mean) = (load(of.scale), load(of.shift), load(of.mean));
-            let (mut sum, mut product) = (S::splat(0.0), S::splat(0.0));
+        each_block::<S>(channels, |c, n| {
+            // SAFETY: channels c.. of each row, as many as `n` says.
+            let load = |values: &[f32], v: usize| load_part::<S>(values.as_ptr().add(c), v, n);
+            let vectors = |values: &[f32]| {
+                let mut of_block = [S::splat(0.0); ALONG];
+                of_block.iter_mut().enumerate().for_each(|(v, vector)| *vector = load(values, v));
+                of_block
+            };
+            let (scale, shift, mean) = (vectors(of.scale), vectors(of.shift), vectors(of.mean));
+            let (mut sums, mut deviations) = ([S::splat(0.0); ALONG], [S::splat(0.0); ALONG]);
             for at in (c..pass.input.len()).step_by(channels) {
-                let input = S::load_n(pass.input.as_ptr().add(at), n);
-                let gradient = pass.masked::<S>(at, input, scale, shift, n);
-                sum = S::add(sum, gradient);
-                product = S::fma(gradient, S::sub(input, mean), product);
+                for v in 0..ALONG {
+                    let input = load_part::<S>(pass.input.as_ptr().add(at), v, n);
+                    let gradient = pass.masked::<S>(at, v, input, scale[v], shift[v], n);
+                    sums[v] = S::add(sums[v], gradient);
+                    deviations[v] = S::fma(gradient, S::sub(input, mean[v]), deviations[v]);
+                }
             }
-            S::store_n(plain.as_mut_ptr().add(c), sum, n);
-            S::store_n(products.as_mut_ptr().add(c), product, n);
-            c += S::LANES;
-        }
+            for v in 0..ALONG {
+                store_part::<S>(plain.as_mut_ptr().add(c), v, sums[v], n);
+                store_part::<S>(products.as_mut_ptr().add(c), v, deviations[v], n);
+            }
+        });
     }
 }
 
@@ -428,7 +435,7 @@ impl Work for InputGradient<'_> {
                 let n = S::LANES.min(channels - c);
                 let load = |values: &[f32], at: usize| S::load_n(values.as_ptr().add(at), n);
                 let input = load(pass.input, row + c);
-                let gradient = pass.masked::<S>(row + c, input, load(of.scale, c), load(of.shift, c), n);
+                let gradient = pass.masked::<S>(row + c, 0, input, load(of.scale, c), load(of.shift, c), n);
                 let level = S::fma(input, load(self.factors, channels + c), load(self.factors, 2 * channels + c));
                 let value = S::fma(gradient, load(self.factors, c), level);
                 S::store_n(self.target.as_mut_ptr().add(row + c), value, n);

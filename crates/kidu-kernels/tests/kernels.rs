@@ -1,7 +1,7 @@
 //! Every kernel against its definition, in float64, on every instruction set of the machine.
 
 use kidu_kernels::{
-    ConvShape, Epilogue, Level, SLACK, conv, depthwise,
+    ConvShape, Epilogue, Input, Level, Prologue, SLACK, conv, depthwise,
     norm::{self, Bounds, Mask, Moments, Normalised},
     pool,
     stem::{self, PaddedImage, StemWeights},
@@ -321,6 +321,66 @@ fn joint_backward_passes_are_the_separate_ones() {
         // Several bands of rows, padded on one side only.
         let uneven = ConvShape { vertical: (0, kernel - 1), ..shape(1, (150, 60), (40, 40), kernel, stride) };
         check_joint_backward(&uneven, true);
+    }
+}
+
+/// Reading through a prologue against applying it first: the same arithmetic.
+fn check_prologue(shape: &ConvShape, depthwise: bool) {
+    let channels = shape.output;
+    let (input, raw, gradient) =
+        (noise(shape.input_len(), 1), noise(shape.output_len(), 2), noise(shape.output_len(), 3));
+    let weight = noise(if depthwise { shape.kernel * shape.kernel * channels } else { shape.depth() * channels }, 4);
+    let (in_scale, in_shift) = (noise(shape.input, 9), noise(shape.input, 10));
+    let (scale, shift, mean) = (noise(channels, 5), noise(channels, 6), noise(channels, 7));
+    for level in Level::available() {
+        assert!(level.force());
+        let mut applied = vec![f32::NAN; input.len()];
+        norm::apply(&input, &in_scale, &in_shift, None, Bounds::RELU6, &mut applied);
+        let prologue = Prologue { scale: &in_scale, shift: &in_shift, bounds: Bounds::RELU6 };
+        let lazy = Input { values: &input, prologue: Some(prologue) };
+        let norm = Normalised {
+            input: &raw,
+            scale: &scale,
+            shift: &shift,
+            mean: &mean,
+            inverse_std: &scale,
+            batch: true,
+            mask: Mask::All,
+        }
+        .prepare(&gradient);
+        let run = |input: Input<'_>| {
+            let (mut output, mut target) = (vec![f32::NAN; shape.output_len()], vec![f32::NAN; shape.input_len()]);
+            let of_weight = if depthwise {
+                let packed = depthwise::pack_weight(shape, &weight);
+                depthwise::forward(shape, input, &packed, Epilogue::NONE, &mut output, |_, _| {});
+                depthwise::backward(shape, input, &norm, &packed, &mut target)
+            } else {
+                conv::forward(shape, input, &conv::pack_weight(shape, &weight), Epilogue::NONE, &mut output, |_, _| {});
+                let packed = conv::pack_transposed(shape, &weight);
+                let wanted = conv::Wanted { input: Some((&packed, &mut target)), weight: true };
+                conv::backward(shape, input, &norm, wanted).unwrap()
+            };
+            [output, target, of_weight]
+        };
+        for (found, expected) in run(lazy).iter().zip(run(Input::from(&applied))) {
+            assert_close(found, &widen(&expected), 1e-5);
+        }
+    }
+}
+
+#[test]
+fn a_prologue_is_applying_it_first() {
+    for (images, side, channels) in [(3, (9, 11), (19, 40)), (1, (40, 33), (96, 24)), (2, (50, 50), (144, 32))] {
+        check_prologue(&shape(images, side, channels, 1, 1), false);
+    }
+    for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2)] {
+        check_prologue(&shape(3, (40, 31), (72, 72), kernel, stride), true);
+        check_prologue(&shape(2, (2, 1), (19, 19), kernel, stride), true);
+        for pads in [(0, kernel - 1), (kernel - 1, 0), (1, 1)] {
+            // Several bands of rows.
+            let uneven = ConvShape { vertical: pads, ..shape(1, (151, 60), (40, 40), kernel, stride) };
+            check_prologue(&uneven, true);
+        }
     }
 }
 

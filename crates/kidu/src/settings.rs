@@ -9,7 +9,7 @@ use anyhow::Context;
 use kidu_config::{Composed, ConfigError, ConfigSources, compose};
 use kidu_data::{DataError, DataSettings};
 use kidu_eval::GateRules;
-use kidu_train::{CallbackSettings, LoggerSettings, ModelSettings, TrainerSettings};
+use kidu_train::{CallbackSettings, LoggerSettings, LrFinderSettings, ModelSettings, TrainerSettings};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{Outcome, cli::ConfigArgs, failure::Failure};
@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) callbacks: Option<CallbackSettings>,
     #[serde(default)]
     pub(crate) logger: Option<LoggerSettings>,
+    #[serde(default)]
+    pub(crate) tune_lr: Option<LrFinderSettings>,
     pub(crate) paths: PathSettings,
     #[serde(default)]
     pub(crate) extras: Option<ExtraSettings>,

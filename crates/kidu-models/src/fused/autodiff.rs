@@ -12,8 +12,8 @@ use burn::backend::{
 use kidu_kernels::{ConvShape, adam::AdamStep};
 
 use super::{
-    ConvNormActSpec, FusedOps, Normed, Shortcut, Stepped,
-    flex::{self, NormInputs, Saved, Wanted},
+    ConvNormActSpec, FusedOps, Normed, Prologue, Shortcut, Stepped,
+    flex::{self, Applied, NormInputs, Saved, Wanted},
     layout::dims,
 };
 
@@ -71,12 +71,19 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         beta: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
+        prologue: Prologue<Self>,
         shortcut: Shortcut<Self>,
         spec: ConvNormActSpec,
     ) -> Normed<Self> {
         let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
         let ((gamma, gamma_node), (beta, beta_node)) = (gamma.into_parts(), beta.into_parts());
-        let norm = NormInputs { gamma, beta, mean: mean.into_primitive(), variance: variance.into_primitive() };
+        let prologue = match prologue {
+            Prologue::None => Prologue::None,
+            Prologue::Apply(scale, shift) => Prologue::Apply(scale.into_primitive(), shift.into_primitive()),
+        };
+        let prologue = Applied::new(prologue, spec.input_bounds);
+        let (mean, variance) = (mean.into_primitive(), variance.into_primitive());
+        let norm = NormInputs { prologue, gamma, beta, mean, variance };
         // Recomputing a convolution would cost more than keeping its output: compute bound.
         let (normed, output) = match shortcut {
             Shortcut::None => {
@@ -107,11 +114,9 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
                 )
             }
         };
-        Normed {
-            output,
-            mean: FloatTensor::<Self>::new(normed.mean),
-            variance: FloatTensor::<Self>::new(normed.variance),
-        }
+        let [mean, variance, scale, shift] =
+            [normed.mean, normed.variance, normed.scale, normed.shift].map(FloatTensor::<Self>::new);
+        Normed { output, mean, variance, scale, shift }
     }
 
     fn max_pool_3x3(x: FloatTensor<Self>) -> FloatTensor<Self> {

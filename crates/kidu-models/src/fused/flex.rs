@@ -2,7 +2,7 @@
 
 use burn::backend::Flex;
 use kidu_kernels::{
-    ConvShape, Epilogue, SLACK,
+    ConvShape, Epilogue, Input, SLACK,
     adam::{self, AdamStep},
     conv, depthwise,
     norm::{self, Bounds, Mask, Moments, NormBackward, Normalised},
@@ -11,7 +11,7 @@ use kidu_kernels::{
 };
 
 use super::{
-    ConvNormActSpec, FusedOps, Normed, Shortcut, Stepped,
+    ConvNormActSpec, FusedOps, Normed, Prologue, Shortcut, Stepped,
     layout::{Primitive, channels_last, dims, from_channels_last, from_values, values},
 };
 
@@ -22,6 +22,7 @@ pub(super) struct Saved {
     shape: ConvShape,
     /// Channels-last, as all that follow.
     x: Primitive,
+    prologue: Option<Applied>,
     weight: Primitive,
     /// The convolution's output.
     raw: Primitive,
@@ -46,6 +47,34 @@ impl Affine {
         let shift = beta.iter().zip(mean.iter().zip(&scale)).map(|(b, (m, s))| b - m * s).collect();
         Self { mean: mean.to_vec(), inverse_std, scale, shift }
     }
+}
+
+/// The scale and shift that the input still has to go through, and the activation.
+#[derive(Clone, Debug)]
+pub(super) struct Applied {
+    pub(super) scale: Primitive,
+    pub(super) shift: Primitive,
+    pub(super) bounds: Bounds,
+}
+
+impl Applied {
+    pub(super) fn new(prologue: Prologue<Flex>, bounds: Bounds) -> Option<Self> {
+        match prologue {
+            Prologue::None => None,
+            Prologue::Apply(scale, shift) => Some(Self { scale, shift, bounds }),
+        }
+    }
+
+    fn of_kernels(&self) -> kidu_kernels::Prologue<'_> {
+        kidu_kernels::Prologue { scale: values(&self.scale), shift: values(&self.shift), bounds: self.bounds }
+    }
+}
+
+/// The values of `x` after the prologue, in memory of their own.
+fn apply(x: &[f32], prologue: &kidu_kernels::Prologue<'_>) -> Vec<f32> {
+    let mut applied = unfilled(x.len());
+    norm::apply(x, prologue.scale, prologue.shift, None, prologue.bounds, &mut applied);
+    applied
 }
 
 /// Gradients, of what was asked for.
@@ -75,8 +104,9 @@ fn output_dims(shape: &ConvShape) -> [usize; 4] {
     [shape.images, shape.output, shape.out_height(), shape.out_width()]
 }
 
-/// The parameters and statistics of a batch norm.
+/// The parameters and statistics of a batch norm, and what the convolution's input has to go through.
 pub(super) struct NormInputs {
+    pub(super) prologue: Option<Applied>,
     pub(super) gamma: Primitive,
     pub(super) beta: Primitive,
     pub(super) mean: Primitive,
@@ -95,7 +125,8 @@ pub(super) fn forward(
     let shape = shape_of(&x, dims(&weight)[0], &spec);
     let x = channels_last(x);
     let shortcut = shortcut.map(channels_last);
-    let (raw, moments) = convolve(&shape, &x, &weight, &spec);
+    let input = Input { values: values(&x), prologue: norm.prologue.as_ref().map(Applied::of_kernels) };
+    let (raw, moments) = convolve(&shape, input, values(&weight), &spec);
     let [gamma, beta] = [&norm.gamma, &norm.beta].map(Primitive::to_contiguous);
     let (mean, variance) = if spec.batch {
         norm::combine(&moments, shape.output)
@@ -104,27 +135,39 @@ pub(super) fn forward(
         (values(&mean).to_vec(), values(&variance).to_vec())
     };
     let affine = Affine::new(&mean, &variance, values(&gamma), values(&beta), spec.eps);
-    let mut output = unfilled(raw.len());
-    let added = shortcut.as_ref().map(values);
-    norm::apply(&raw, &affine.scale, &affine.shift, added, spec.bounds, &mut output);
-    let output = from_channels_last(output, output_dims(&shape));
+    let raw = from_channels_last(raw, output_dims(&shape));
+    let output = if spec.lazy {
+        raw.clone()
+    } else {
+        let (raw, mut output) = (channels_last(raw.clone()), unfilled(shape.output_len()));
+        let added = shortcut.as_ref().map(values);
+        norm::apply(values(&raw), &affine.scale, &affine.shift, added, spec.bounds, &mut output);
+        from_channels_last(output, output_dims(&shape))
+    };
     let keep = shortcut.is_some() && spec.bounds != Bounds::NONE;
+    let vector = |v: &[f32]| from_values(v.to_vec(), [shape.output]);
+    let normed = Normed {
+        mean: vector(&mean),
+        variance: vector(&variance),
+        scale: vector(&affine.scale),
+        shift: vector(&affine.shift),
+        output: output.clone(),
+    };
     let saved = Saved {
         spec,
         shape,
+        prologue: norm.prologue.clone(),
         x,
         weight,
-        raw: from_values(raw, [shape.out_pixels(), shape.output]),
-        output: keep.then(|| output.clone()),
+        raw: channels_last(raw),
+        output: keep.then_some(output),
         affine,
     };
-    let channels = [shape.output];
-    let normed = Normed { output, mean: from_values(mean, channels), variance: from_values(variance, channels) };
     (normed, saved)
 }
 
 /// The convolution's output, and the moments of its chunks if the batch is to be normalised.
-fn convolve(shape: &ConvShape, x: &Primitive, weight: &Primitive, spec: &ConvNormActSpec) -> (Vec<f32>, Vec<Moments>) {
+fn convolve(shape: &ConvShape, input: Input<'_>, weight: &[f32], spec: &ConvNormActSpec) -> (Vec<f32>, Vec<Moments>) {
     let mut raw = unfilled(shape.output_len());
     let count = match kind(shape, spec) {
         Kind::Depthwise => depthwise::bands(shape),
@@ -137,13 +180,14 @@ fn convolve(shape: &ConvShape, x: &Primitive, weight: &Primitive, spec: &ConvNor
             moments.set(number, Moments::of(chunk, shape.output));
         }
     };
-    let (input, weight) = (values(x), values(weight));
+    let applied = input.prologue.filter(|_| !reads_through_prologue(shape, spec)).map(|p| apply(input.values, &p));
+    let input = applied.as_ref().map_or(input, Input::from);
     match kind(shape, spec) {
         Kind::Depthwise => {
             let packed = depthwise::pack_weight(shape, weight);
             depthwise::forward(shape, input, &packed, Epilogue::NONE, &mut raw, after);
         }
-        Kind::Winograd => winograd::forward(shape, input, &WinogradWeights::new(shape, weight), &mut raw, after),
+        Kind::Winograd => winograd::forward(shape, input.values, &WinogradWeights::new(shape, weight), &mut raw, after),
         Kind::Direct => {
             conv::forward(shape, input, &conv::pack_weight(shape, weight), Epilogue::NONE, &mut raw, after);
         }
@@ -174,6 +218,11 @@ fn kind(shape: &ConvShape, spec: &ConvNormActSpec) -> Kind {
     }
 }
 
+/// Whether the kernels of a convolution can apply a prologue while they read.
+fn reads_through_prologue(shape: &ConvShape, spec: &ConvNormActSpec) -> bool {
+    spec.depthwise || shape.is_pointwise()
+}
+
 /// Places that several threads fill, each one once.
 struct Slots(Vec<std::sync::OnceLock<Moments>>);
 
@@ -193,7 +242,7 @@ impl Slots {
 
 /// The gradients from that of the output.
 pub(super) fn backward(saved: Saved, gradient: Primitive, wanted: Wanted) -> Gradients {
-    let Saved { spec, shape, x, weight, raw, output, affine } = saved;
+    let Saved { spec, shape, prologue, x, weight, raw, output, affine } = saved;
     let gradient = channels_last(gradient);
     let output = output.map(channels_last);
     let mask = match &output {
@@ -219,7 +268,8 @@ pub(super) fn backward(saved: Saved, gradient: Primitive, wanted: Wanted) -> Gra
         mask,
     };
     let norm = pass.prepare(values(&gradient));
-    let (x, weight) = convolution_gradients(&spec, &shape, values(&x), values(&weight), &norm, wanted);
+    let input = Input { values: values(&x), prologue: prologue.as_ref().map(Applied::of_kernels) };
+    let (x, weight) = convolution_gradients(&spec, &shape, input, values(&weight), &norm, wanted);
     let affine_gradient = norm.affine;
     let channels = [shape.output];
     Gradients {
@@ -235,7 +285,7 @@ pub(super) fn backward(saved: Saved, gradient: Primitive, wanted: Wanted) -> Gra
 fn convolution_gradients(
     spec: &ConvNormActSpec,
     shape: &ConvShape,
-    x: &[f32],
+    x: Input<'_>,
     weight: &[f32],
     norm: &NormBackward<'_>,
     wanted: Wanted,
@@ -256,9 +306,13 @@ fn convolution_gradients(
             if let Some(target) = target {
                 input_gradient(&kind, shape, weight, &inner, target);
             }
-            wanted.weight.then(|| match kind {
-                Kind::Depthwise => depthwise::backward_weight(shape, x, &inner),
-                Kind::Winograd | Kind::Direct => conv::backward_weight(shape, x, &inner),
+            wanted.weight.then(|| {
+                let applied = x.prologue.map(|prologue| apply(x.values, &prologue));
+                let x = applied.as_deref().unwrap_or(x.values);
+                match kind {
+                    Kind::Depthwise => depthwise::backward_weight(shape, x, &inner),
+                    Kind::Winograd | Kind::Direct => conv::backward_weight(shape, x, &inner),
+                }
             })
         }
     };
@@ -339,6 +393,7 @@ impl FusedOps for Flex {
         beta: Primitive,
         mean: Primitive,
         variance: Primitive,
+        prologue: Prologue<Self>,
         shortcut: Shortcut<Self>,
         spec: ConvNormActSpec,
     ) -> Normed<Self> {
@@ -346,7 +401,8 @@ impl FusedOps for Flex {
             Shortcut::None => None,
             Shortcut::Add(shortcut) => Some(shortcut),
         };
-        forward(x, weight, &NormInputs { gamma, beta, mean, variance }, shortcut, spec).0
+        let prologue = Applied::new(prologue, spec.input_bounds);
+        forward(x, weight, &NormInputs { prologue, gamma, beta, mean, variance }, shortcut, spec).0
     }
 
     fn max_pool_3x3(x: Primitive) -> Primitive {
