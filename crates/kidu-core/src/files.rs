@@ -27,6 +27,34 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Error::Io`]; the old content is then still in place.
 pub fn write_atomic_with(path: &Path, write: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
+    let temporary = write_temporary(path, write)?;
+    temporary.persist(path).map_err(|e| Error::io("write", path, e.error))?;
+    sync_dir(&parent_of(path));
+    Ok(())
+}
+
+/// Writes `path` whole unless something is there already: of several writers, in any process, one alone gets `true`.
+/// Missing parent folders are made.
+///
+/// # Errors
+/// [`Error::Io`]; nothing is then written.
+pub fn create_atomic(path: &Path, bytes: &[u8]) -> Result<bool> {
+    let temporary = write_temporary(path, |file| file.write_all(bytes))?;
+    match temporary.persist_noclobber(path) {
+        Ok(_) => {
+            sync_dir(&parent_of(path));
+            Ok(true)
+        }
+        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(Error::io("write", path, e.error)),
+    }
+}
+
+/// A synced temporary file in the folder of `path`, to be renamed to it.
+fn write_temporary(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> Result<tempfile::NamedTempFile> {
     let parent = parent_of(path);
     create_dir_all(&parent)?;
     let mut temporary = tempfile::Builder::new()
@@ -37,9 +65,7 @@ pub fn write_atomic_with(path: &Path, write: impl FnOnce(&mut File) -> std::io::
     write(temporary.as_file_mut()).map_err(|e| Error::io("write", path, e))?;
     set_default_mode(temporary.as_file()).map_err(|e| Error::io("write", path, e))?;
     temporary.as_file().sync_all().map_err(|e| Error::io("write", path, e))?;
-    temporary.persist(path).map_err(|e| Error::io("write", path, e.error))?;
-    sync_dir(&parent);
-    Ok(())
+    Ok(temporary)
 }
 
 /// Removes from a folder (not from those below it) the temporary files that an interrupted [`write_atomic`] left, known
@@ -67,7 +93,8 @@ pub fn remove_temporaries(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(removed)
 }
 
-fn is_temporary(name: &str) -> bool {
+/// Whether a name is one of [`write_atomic`]'s temporary files.
+pub(crate) fn is_temporary(name: &str) -> bool {
     name.strip_prefix(TEMPORARY)
         .is_some_and(|tail| tail.len() == RANDOM && tail.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
@@ -146,6 +173,16 @@ mod tests {
         assert!(failed.unwrap_err().to_string().contains("disk full"));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_there_is_not_created_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/a");
+        assert!(create_atomic(&path, b"first").unwrap());
+        assert!(!create_atomic(&path, b"second").unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(fs::read_dir(dir.path().join("new")).unwrap().count(), 1);
     }
 
     #[test]
