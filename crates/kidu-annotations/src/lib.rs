@@ -25,5 +25,5 @@ mod target;
 pub use annotation::{Annotation, Origin, Problem, System};
 pub use error::{ImportError, Result};
 pub use import::{ImportOptions, LayoutChoice, Names, NewClasses, import};
-pub use report::{ClassRow, Conflict, Counts, ImportReport, Unavailable, Withdrawn};
+pub use report::{ClassRow, Conflict, Counts, ImportReport, Moved, Outcome, SourceReport, Unavailable, Withdrawn};
 pub use settle::{OnConflict, Rule, Vote, settle};

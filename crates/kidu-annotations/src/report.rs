@@ -1,6 +1,6 @@
 //! What an import did, or would do.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use kidu_core::Split;
 use serde::Serialize;
@@ -174,6 +174,17 @@ pub enum Outcome {
     Quarantined(String),
     /// It got back the class that it had before any import.
     Restored(String),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kept => f.write_str("the image stays; --prune takes it out"),
+            Self::Settled => f.write_str("other answers decide"),
+            Self::Quarantined(to) => write!(f, "moved to {to}"),
+            Self::Restored(class) => write!(f, "back in {class}, as before the first import"),
+        }
+    }
 }
 
 /// An image that cannot be used.

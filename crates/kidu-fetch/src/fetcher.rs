@@ -138,21 +138,25 @@ impl Inner {
         if !self.options.policy.allows_bucket(bucket) {
             return Err(FetchError::BucketNotAllowed { address: address.to_string(), bucket: bucket.into() });
         }
-        if let Some(buckets) = self.options.buckets.clone() {
-            let (bucket, key, most) = (bucket.to_string(), key.to_string(), self.options.max_bytes);
-            return blocking(move || buckets.get(&bucket, &key, most)).await;
-        }
-        match (&self.session, task) {
-            (Some(session), Some(task)) => {
-                self.get(&session.server.presign_url(task, &address.to_string())).await.map_err(|e| match e {
-                    FetchError::NotFound { .. } => {
-                        let place = "the storages of the Label Studio project".into();
-                        FetchError::NotFound { address: address.to_string(), place }
-                    }
-                    other => other,
-                })
+        let from_store = match self.options.buckets.clone() {
+            Some(buckets) => {
+                let (bucket, key, most) = (bucket.to_string(), key.to_string(), self.options.max_bytes);
+                blocking(move || buckets.get(&bucket, &key, most)).await
             }
-            _ => Err(object::no_store(address.to_string())),
+            None => Err(object::no_store(address.to_string())),
+        };
+        let (Err(first), Some(session), Some(task)) = (&from_store, &self.session, task) else { return from_store };
+        if matches!(first, FetchError::TooLarge { .. }) || first.is_transient() {
+            return from_store;
+        }
+        // Without rights of one's own those of the Label Studio may do.
+        match self.get(&session.server.presign_url(task, &address.to_string())).await {
+            Err(FetchError::NotFound { .. }) if self.options.buckets.is_none() => {
+                let place = "the storages of the Label Studio project".into();
+                Err(FetchError::NotFound { address: address.to_string(), place })
+            }
+            Err(FetchError::NotFound { .. }) => from_store,
+            answer => answer,
         }
     }
 

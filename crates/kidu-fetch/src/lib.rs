@@ -29,7 +29,7 @@ pub use blocking::BlockingFetcher;
 pub use error::{FetchError, Result};
 pub use fetcher::Fetcher;
 pub use label_studio::{LabelStudio, Token};
-pub use object::{Buckets, ObjectName};
+pub use object::{Buckets, ObjectName, StoreBuckets};
 pub use options::FetchOptions;
 pub use policy::{HostPattern, Policy, PrivateRule};
 pub use retry::Retry;

@@ -1,6 +1,10 @@
 //! What Kidu's own tests share. Not part of the product.
 
+mod moto;
+
 use std::{path::PathBuf, process::Command};
+
+pub use moto::MotoServer;
 
 /// The folder with real data and reference numbers: `KIDU_SHARED`, or `../shared` beside the repository.
 ///

@@ -18,4 +18,5 @@ mod registry;
 #[cfg(unix)]
 mod resume;
 mod run_folder;
+mod s3;
 mod tools;
