@@ -34,7 +34,9 @@ struct TakenOut {
 /// The dataset's folder, held against other imports, with a place for new images.
 pub(crate) struct Workplace {
     dir: PathBuf,
-    staging: tempfile::TempDir,
+    staging: Option<tempfile::TempDir>,
+    /// The folder was not there before.
+    made: bool,
     /// Held until it is dropped. No lock where folders cannot be opened.
     _lock: Option<File>,
 }
@@ -42,6 +44,7 @@ pub(crate) struct Workplace {
 impl Workplace {
     /// Makes the folder if it is missing, waits for nobody: a second import is refused.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
+        let made = !dir.exists();
         files::create_dir_all(dir)?;
         let lock = File::open(dir).ok();
         if let Some(lock) = &lock
@@ -55,12 +58,12 @@ impl Workplace {
             .prefix(STAGING)
             .tempdir_in(dir)
             .map_err(|e| ImportError::io("create a folder in", dir, e))?;
-        Ok(Self { dir: dir.into(), staging, _lock: lock })
+        Ok(Self { dir: dir.into(), staging: Some(staging), made, _lock: lock })
     }
 
     /// Where new images wait.
     pub(crate) fn staging(&self) -> &Path {
-        self.staging.path()
+        self.staging.as_ref().map_or(&self.dir, tempfile::TempDir::path)
     }
 
     /// Does what the plan says. Interrupted anywhere, the same import again completes it.
@@ -111,6 +114,17 @@ impl Workplace {
             return Err(ImportError::Target { path: to.into(), reason });
         }
         fs::rename(from, to).map_err(|e| ImportError::io("move to", to, e))
+    }
+}
+
+/// A refused import leaves no empty folder.
+impl Drop for Workplace {
+    fn drop(&mut self) {
+        drop(self.staging.take());
+        if self.made {
+            // Fails, as it should, if there is anything in it.
+            let _ = fs::remove_dir(&self.dir);
+        }
     }
 }
 

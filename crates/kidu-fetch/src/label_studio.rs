@@ -68,7 +68,9 @@ impl LabelStudio {
     /// [`FetchError::Address`] for what is no http or https URL with a host.
     pub fn new(base: &str, token: Option<Token>) -> Result<Self> {
         let bad = |reason: String| FetchError::Address { address: base.chars().take(80).collect(), reason };
-        let mut url = Url::parse(base.trim()).map_err(|e| bad(format!("is not the URL of a Label Studio: {e}")))?;
+        let mut url = Url::parse(base.trim()).map_err(|e| {
+            bad(format!("is not the URL of a Label Studio ({e}); write http://HOST:PORT or https://HOST"))
+        })?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
             return Err(bad("is not the URL of a Label Studio; write http://HOST:PORT or https://HOST".into()));
         }

@@ -10,6 +10,7 @@ mod bad_disk;
 mod bench;
 mod command;
 mod fixture;
+mod import;
 mod judged;
 mod peer;
 mod pipeline;
