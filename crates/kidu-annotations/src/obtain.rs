@@ -160,7 +160,7 @@ impl Supply<'_> {
             }
         };
         let mut refused = Vec::new();
-        fetcher.fetch_each(requests.into_iter().map(|(key, address, task)| (key, address, task)), |address, result| {
+        fetcher.fetch_each(requests, |address, result| {
             progress.advance(1);
             match result {
                 Ok(bytes) => {

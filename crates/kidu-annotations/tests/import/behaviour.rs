@@ -195,6 +195,7 @@ fn images_that_cannot_be_used_are_reported_and_cost_no_other() {
     let row = report.classes.iter().find(|c| c.class == "sea").unwrap();
     assert_eq!((row.new, row.ignored), (1, 4));
     desk.options.strict = true;
+    desk.options.new_classes = NewClasses::Allow;
     let message = desk.refused(&source);
     assert!(message.contains("7 records or images") && message.contains("list.csv: line 9"), "{message}");
     let empty = Desk::with_images(&[]);
