@@ -13,6 +13,7 @@ mod error;
 mod import;
 mod locate;
 mod obtain;
+mod options;
 mod plan;
 pub mod provenance;
 pub mod read;
@@ -24,6 +25,7 @@ mod target;
 
 pub use annotation::{Annotation, Origin, Problem, System};
 pub use error::{ImportError, Result};
-pub use import::{ImportOptions, LayoutChoice, Names, NewClasses, import};
+pub use import::import;
+pub use options::{ImportOptions, LayoutChoice, Names, NewClasses};
 pub use report::{ClassRow, Conflict, Counts, ImportReport, Moved, Outcome, SourceReport, Unavailable, Withdrawn};
 pub use settle::{OnConflict, Rule, Vote, settle};

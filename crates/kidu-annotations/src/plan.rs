@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use kidu_core::{Sha256Hex, Split};
 
 use crate::{
-    import::Names,
+    options::Names,
     provenance::Entry,
     report::{Answer, Conflict, Moved, Outcome, Rows, Withdrawn, split_name},
     select::{Number, lay_over},

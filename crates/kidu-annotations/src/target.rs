@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::{
     error::{ImportError, Result},
-    import::LayoutChoice,
+    options::LayoutChoice,
 };
 
 /// Extensions of image files, as the rest of Kidu reads them.

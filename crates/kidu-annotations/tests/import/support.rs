@@ -75,7 +75,7 @@ impl Desk {
     #[track_caller]
     pub(crate) fn refused(&self, source: &str) -> String {
         let before = tree(&self.data());
-        let error = self.try_import(source).err().expect("a refusal");
+        let error = self.try_import(source).expect_err("a refusal");
         assert_eq!(tree(&self.data()), before, "nothing is written: {error}");
         error.to_string()
     }
