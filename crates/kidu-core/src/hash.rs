@@ -35,6 +35,12 @@ impl Sha256Hex {
         }
     }
 
+    /// A digest from its 64 hexadecimal digits, in either case; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        digits.then(|| Self(text.to_ascii_lowercase()))
+    }
+
     /// All 64 digits.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -49,6 +55,22 @@ impl Sha256Hex {
 impl fmt::Display for Sha256Hex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// A digest of bytes that arrive in pieces.
+#[derive(Clone, Default)]
+pub struct Sha256Stream(Sha256);
+
+impl Sha256Stream {
+    /// Adds the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all bytes so far.
+    pub fn finish(self) -> Sha256Hex {
+        Sha256Hex(hex::encode(self.0.finalize()))
     }
 }
 
@@ -97,6 +119,18 @@ mod tests {
             Sha256Hex::of_bytes(b"abc").as_str(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    #[test]
+    fn pieces_and_the_whole_agree_and_digests_are_read_again() {
+        let mut stream = Sha256Stream::default();
+        stream.update(b"a");
+        stream.update(b"bc");
+        let digest = stream.finish();
+        assert_eq!(digest, Sha256Hex::of_bytes(b"abc"));
+        assert_eq!(Sha256Hex::parse(&digest.as_str().to_uppercase()), Some(digest));
+        assert_eq!(Sha256Hex::parse("ab"), None);
+        assert_eq!(Sha256Hex::parse(&"g".repeat(64)), None);
     }
 
     #[test]

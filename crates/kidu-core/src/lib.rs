@@ -18,6 +18,7 @@ pub mod prediction;
 pub mod progress;
 pub mod rng;
 pub mod run;
+pub mod store;
 pub mod suggest;
 
 pub use architecture::{Activation, Architecture, BlockKind, BlockSpec, EfficientNetSpec, PadType, ResNetSpec};
@@ -30,3 +31,4 @@ pub use labels::ClassNames;
 pub use model::{ModelRecord, WeightsSource};
 pub use prediction::Prediction;
 pub use progress::Progress;
+pub use store::{ObjectStore, ObjectUri};

@@ -17,7 +17,7 @@ pub(crate) use self::options::{
 
 pub(crate) use self::{
     bench::{BenchArgs, BenchPart},
-    data::{DataCommand, SplitArgs, SynthArgs},
+    data::{DataCommand, ImportArgs, SplitArgs, SynthArgs},
     explain::{ExplainArgs, ExplainBaseline, ExplainMethod, IntegralMethod},
 };
 
@@ -47,7 +47,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Draw scenes, train on them, judge, register, approve and predict: no download, no account, no configuration.
     Demo(DemoArgs),
-    /// Make and split datasets.
+    /// Import annotations, make and split datasets.
     #[command(subcommand)]
     Data(DataCommand),
     /// Train a classifier; writes a run folder with checkpoints, curves and a bundle.

@@ -21,7 +21,7 @@ use crate::{
     failure::Failure,
     run_dir::{self, Verb},
     settings::{self, Configuration, need, need_root},
-    stop,
+    stop, stores,
     ui::{self, Console, human_duration},
 };
 
@@ -145,7 +145,8 @@ impl Job<'_> {
                 architecture.with_pad_type(pad).map_err(|e| Failure::usage(format!("model.pad_type: {e}")))?;
         }
         let network = Network::new(&architecture, self.manifest.classes.len(), settings.seed, &device);
-        let (network, report) = weights::load(network, self.record, &model.weights)?;
+        let (network, report) =
+            weights::load(network, self.record, &*stores::local_weights(&model.weights, self.console)?)?;
         if let Some(head) = &report.head_reinitialised {
             self.console.note(head);
         }
