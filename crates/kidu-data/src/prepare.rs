@@ -14,6 +14,7 @@ use crate::{
     index::{Ignored, Index, Layout},
     settings::{DataSettings, OnBadImage},
     split::{self, Candidate, TooFew},
+    versions::{self, DataLineage},
 };
 
 /// A frozen dataset and everything that was decided on the way to it.
@@ -74,7 +75,8 @@ pub struct SummaryRow {
 /// to be skipped), equal files where that matters (unless allowed or dropped), classes too small to be split.
 pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dyn Progress) -> Result<Prepared> {
     settings.validate()?;
-    let Some(source) = &settings.root else {
+    let pinned = versions::pinned_source(settings, progress)?;
+    let Some(source) = &pinned else {
         let reason = "is not set; give a folder of class folders, an archive or a CSV list, as in data.root=photos";
         return Err(DataError::Setting { key: "data.root".into(), reason: reason.into() });
     };
@@ -96,7 +98,8 @@ pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dy
     let items = divide(&index, &kept, settings, seed, source)?;
     let mut notes = index.notes.clone();
     notes.extend(notes_on(&skipped, &groups));
-    let manifest_path = save(&index, items, seed, out_dir)?;
+    let snapshot = snapshot_of(&index, &items, settings, &mut notes)?;
+    let manifest_path = save(&index, items, seed, snapshot, out_dir)?;
     let manifest = DatasetManifest::load(&manifest_path)?;
     let report = Report {
         layout: index.layout,
@@ -264,8 +267,50 @@ fn notes_on(skipped: &[Problem], groups: &[DuplicateGroup]) -> Vec<String> {
     notes
 }
 
+/// The data version that the images are in. Where a version was asked for they must be in that one.
+fn snapshot_of(
+    index: &Index,
+    items: &[DatasetItem],
+    settings: &DataSettings,
+    notes: &mut Vec<String>,
+) -> Result<Option<String>> {
+    let lineage = match versions::lineage_of(&index.root, items, settings.store.as_deref()) {
+        Ok(lineage) => lineage,
+        // Whoever did not ask for a version can do without.
+        Err(e) if settings.version.is_none() => {
+            notes.push(format!("the data version is not known: {e}"));
+            return Ok(None);
+        }
+        Err(e) => return Err(e.into()),
+    };
+    match lineage {
+        DataLineage::Version(id) => Ok(Some(id.to_string())),
+        DataLineage::Changed { version, differing } if settings.version.is_some() => Err(DataError::NotTheVersion {
+            version: version.short().into(),
+            path: index.root.clone(),
+            differing,
+            total: items.len(),
+        }),
+        DataLineage::Changed { version, differing } => {
+            notes.push(format!(
+                "{differing} images are not as in data version {}, so that this dataset names none; take a snapshot \
+                 to name it",
+                version.short()
+            ));
+            Ok(None)
+        }
+        DataLineage::None => Ok(None),
+    }
+}
+
 /// Writes the manifest. Its root is relative where the images lie below it, so that the folder can be moved.
-fn save(index: &Index, items: Vec<DatasetItem>, seed: u64, out_dir: &Path) -> Result<PathBuf> {
+fn save(
+    index: &Index,
+    items: Vec<DatasetItem>,
+    seed: u64,
+    snapshot: Option<String>,
+    out_dir: &Path,
+) -> Result<PathBuf> {
     files::create_dir_all(out_dir)?;
     let base = out_dir.canonicalize().map_err(|e| DataError::io("read", out_dir, e))?;
     let root = match index.root.strip_prefix(&base) {
@@ -274,6 +319,7 @@ fn save(index: &Index, items: Vec<DatasetItem>, seed: u64, out_dir: &Path) -> Re
         Err(_) => index.root.clone(),
     };
     let path = out_dir.join(DatasetManifest::FILE);
-    DatasetManifest::new(index.classes.clone(), root, seed, items).save(&path)?;
+    let manifest = DatasetManifest::new(index.classes.clone(), root, seed, items);
+    DatasetManifest { snapshot, ..manifest }.save(&path)?;
     Ok(path)
 }

@@ -16,7 +16,10 @@ pub(crate) use self::options::{
 
 pub(crate) use self::{
     bench::{BenchArgs, BenchPart},
-    data::{DataCommand, SplitArgs, SynthArgs},
+    data::{
+        CheckoutArgs, DataCommand, DiffArgs, GcArgs, LogArgs, PushArgs, SnapshotArgs, SplitArgs, StoreArgs, SynthArgs,
+        TagCommand, VerifyArgs,
+    },
 };
 
 /// Image classifiers from annotation to production, in Rust.
@@ -45,7 +48,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Draw scenes, train on them, judge, register, approve and predict: no download, no account, no configuration.
     Demo(DemoArgs),
-    /// Make and split datasets.
+    /// Make, split and version datasets.
     #[command(subcommand)]
     Data(DataCommand),
     /// Train a classifier; writes a run folder with checkpoints, curves and a bundle.

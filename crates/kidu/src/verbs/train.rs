@@ -18,7 +18,7 @@ use crate::{
     Outcome,
     cli::{ConfigArgs, TrainArgs},
     failure::Failure,
-    run_dir::{self, Verb},
+    run_dir::{self, RunDir, Verb},
     settings::{self, Configuration, need, need_root},
     stop,
     ui::{self, Console, human_duration},
@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
     if settings.extras.as_ref().is_some_and(|e| e.print_config) {
         console.note(configuration.composed.to_yaml().trim_end());
     }
-    let outcome = in_dir(&configuration, dir, known.as_deref(), resume, &console);
+    let outcome = in_dir(&configuration, &held, known.as_deref(), resume, &console);
     match &outcome {
         Ok(summary) if arguments.output.json => ui::json(summary)?,
         Ok(summary) => print(summary),
@@ -97,14 +97,16 @@ fn resumed_manifest(run: Option<&Path>) -> Option<PathBuf> {
 
 fn in_dir(
     configuration: &Configuration,
-    dir: &Path,
+    held: &RunDir,
     manifest: Option<&Path>,
     resume: Option<PathBuf>,
     console: &Console,
 ) -> Outcome<Value> {
     let settings = &configuration.settings;
     let data = need(&settings.data, "data")?;
+    let dir = held.path();
     let manifest = dataset::open(manifest, data, settings.seed, &dir.join("data"), console)?;
+    held.note_data(&manifest);
     let model = need(&settings.model, "model")?;
     let record = model::find(&model.name)?;
     let image = data.image_spec(&record.image, record.crop_pct);
@@ -253,6 +255,7 @@ fn save_summary(job: &Job<'_>, fitted: &Fitted, bundle: Option<&Path>, metrics: 
         "curves": curves.is_file().then_some(curves),
         "model": job.record.name,
         "dataset_version": job.manifest.version,
+        "data_snapshot": job.manifest.snapshot,
         "epochs": fitted.epochs,
         "best_epoch": fitted.best_epoch,
         "seconds": fitted.elapsed,
