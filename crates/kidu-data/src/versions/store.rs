@@ -5,11 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kidu_core::{Sha256Hex, files, journal::Journal};
+use kidu_core::{Sha256Hex, files, journal::Journal, progress::Silent};
 use serde::{Deserialize, Serialize};
 
 use super::{
     error::{Result, VersionError},
+    lock,
     log::LogEntry,
     objects::{self, Objects},
     version::Version,
@@ -91,9 +92,13 @@ impl VersionStore {
                 return Err(VersionError::Store { path: dir.into(), reason });
             }
             files::create_dir_all(dir)?;
-            // A store is no matter of the repository that the data may lie in.
-            files::write_atomic(&dir.join(".gitignore"), b"*\n")?;
-            files::write_json(&dir.join(RECORD), &Record { format_version: FORMAT })?;
+            // The writes of another who makes it at the same moment are not to be taken for leftovers.
+            let _held = lock::exclusive(dir, &Silent)?;
+            if !dir.join(RECORD).is_file() {
+                // A store is no matter of the repository that the data may lie in.
+                files::write_atomic(&dir.join(".gitignore"), b"*\n")?;
+                files::write_json(&dir.join(RECORD), &Record { format_version: FORMAT })?;
+            }
         }
         Self::open(dir)
     }

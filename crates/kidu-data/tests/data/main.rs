@@ -12,3 +12,4 @@ mod preparing;
 mod real;
 mod sources;
 mod support;
+mod versions;
