@@ -40,7 +40,7 @@ pub struct BundleManifest {
     pub metrics: BTreeMap<String, f64>,
     /// Content version of the dataset it was trained on.
     pub dataset_version: String,
-    /// The data version (`kidu data snapshot`) that all its images are in, if they are in one.
+    /// The data version (`kidu data snapshot`) that its images were read from, if it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_snapshot: Option<String>,
     /// SHA-256 of the resolved configuration.

@@ -80,8 +80,8 @@ pub struct DatasetManifest {
     pub format_version: u32,
     /// Content version: depends on classes, files' hashes, labels and splits, not on where the files are.
     pub version: String,
-    /// The data version (`kidu data snapshot`) that every image is in, at its path and with its content; nothing for
-    /// images that are in none.
+    /// The data version (`kidu data snapshot`) that the images were read from, each at its path and with its content;
+    /// nothing for a folder that is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
     /// Class names, in the order of the labels.

@@ -14,7 +14,7 @@ use crate::{
     index::{Ignored, Index, Layout},
     settings::{DataSettings, OnBadImage},
     split::{self, Candidate, TooFew},
-    versions::{self, DataLineage},
+    versions::{self, DataLineage, FoundFile},
 };
 
 /// A frozen dataset and everything that was decided on the way to it.
@@ -88,6 +88,8 @@ pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dy
     };
     let checked = check_images(&index, settings, progress)?;
     let (good, skipped) = part_bad(checked, settings.on_bad_image, index.entries.len())?;
+    let mut notes = index.notes.clone();
+    let snapshot = snapshot_of(&index, source, &good, &skipped, settings, &mut notes)?;
     let fingerprints: Vec<_> = good.iter().map(|g| g.fingerprint(&index)).collect();
     let groups = duplicates::resolve(&fingerprints, settings.on_duplicate)
         .map_err(|groups| DataError::Duplicates { groups: groups.iter().map(DuplicateGroup::line).collect() })?;
@@ -96,9 +98,7 @@ pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dy
     let kept: Vec<Good> =
         good.into_iter().filter(|g| dropped.binary_search(&index.entries[g.entry].path.as_str()).is_err()).collect();
     let items = divide(&index, &kept, settings, seed, source)?;
-    let mut notes = index.notes.clone();
     notes.extend(notes_on(&skipped, &groups));
-    let snapshot = snapshot_of(&index, &items, settings, &mut notes)?;
     let manifest_path = save(&index, items, seed, snapshot, out_dir)?;
     let manifest = DatasetManifest::load(&manifest_path)?;
     let report = Report {
@@ -267,14 +267,24 @@ fn notes_on(skipped: &[Problem], groups: &[DuplicateGroup]) -> Vec<String> {
     notes
 }
 
-/// The data version that the images are in. Where a version was asked for they must be in that one.
+/// The data version that the images are. Where a version was asked for they must be that one.
 fn snapshot_of(
     index: &Index,
-    items: &[DatasetItem],
+    source: &Path,
+    good: &[Good],
+    skipped: &[Problem],
     settings: &DataSettings,
     notes: &mut Vec<String>,
 ) -> Result<Option<String>> {
-    let lineage = match versions::lineage_of(&index.root, items, settings.store.as_deref()) {
+    let path = |g: &Good| index.entries[g.entry].path.as_str();
+    let mut found: Vec<_> = good.iter().map(|g| FoundFile { path: path(g), sha256: Some(&g.sha256) }).collect();
+    found.extend(skipped.iter().map(|(path, _)| FoundFile { path, sha256: None }));
+    // A list says itself what belongs to it.
+    let list = (index.layout == Layout::Csv).then(|| Sha256Hex::of_file(source)).transpose()?;
+    let name = source.file_name().unwrap_or_default().to_string_lossy();
+    found.extend(list.as_ref().map(|hash| FoundFile { path: &name, sha256: Some(hash) }));
+    let total = found.len();
+    let lineage = match versions::lineage_of(&index.root, &found, list.is_none(), settings.store.as_deref()) {
         Ok(lineage) => lineage,
         // Whoever did not ask for a version can do without.
         Err(e) if settings.version.is_none() => {
@@ -289,7 +299,7 @@ fn snapshot_of(
             version: version.short().into(),
             path: index.root.clone(),
             differing,
-            total: items.len(),
+            total,
         }),
         DataLineage::Changed { version, differing } => {
             notes.push(format!(

@@ -18,7 +18,7 @@ use crate::{
 pub struct Lineage {
     /// Content version of the dataset.
     pub dataset_version: String,
-    /// The data version (`kidu data snapshot`) that the images are in, if they are in one.
+    /// The data version (`kidu data snapshot`) that the images were read from, if it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_snapshot: Option<String>,
     /// Content version of the test split alone: two models are comparable if it is the same.

@@ -167,7 +167,7 @@ impl RunDir {
         Ok(record)
     }
 
-    /// Notes the data version that the images are in. Best effort: the dataset's manifest has it too.
+    /// Notes the data version that the images were read from. Best effort: the dataset's manifest has it too.
     pub(crate) fn note_data(&self, manifest: &DatasetManifest) {
         let (Some(snapshot), Ok(Some(mut record))) = (&manifest.snapshot, read(&self.path)) else { return };
         if record.get(SNAPSHOT).and_then(Value::as_str) != Some(snapshot) {

@@ -1,8 +1,11 @@
 //! Which version a dataset is: what a training run records.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
-use kidu_core::{DatasetItem, Progress, Sha256Hex};
+use kidu_core::{Progress, Sha256Hex};
 
 use super::{
     checkout::{CheckoutOptions, place},
@@ -20,30 +23,49 @@ use crate::settings::DataSettings;
 pub enum DataLineage {
     /// They lie in no checked out or snapshotted folder.
     None,
-    /// Every one of them is in this version, at its path and with its content.
+    /// They are those of this version, each at its path and with its content.
     Version(Sha256Hex),
     /// The folder was this version, and has changed.
     Changed {
         /// The version.
         version: Sha256Hex,
-        /// Images that are not in it, or not so.
+        /// Images that are not in it, are in it with another content, or are missing.
         differing: usize,
     },
 }
 
+/// A file that a dataset was read from.
+#[derive(Clone, Copy, Debug)]
+pub struct FoundFile<'a> {
+    /// Path relative to the dataset's root.
+    pub path: &'a str,
+    /// Its hash; nothing for one that could not be read.
+    pub sha256: Option<&'a Sha256Hex>,
+}
+
 /// Finds the version of which the folder `root` (or one above it) is a checkout or was last a snapshot, and holds the
-/// images' hashes to it. `store` is where snapshots are; without it the store beside each folder is looked at.
+/// files that were found to it: each must be in it, and with `all` none of its labelled images below `root` may be
+/// missing. `store` is where snapshots are; without it the store beside each folder is looked at.
 ///
 /// # Errors
 /// A marker or version that is damaged.
-pub fn lineage_of(root: &Path, items: &[DatasetItem], store: Option<&Path>) -> Result<DataLineage> {
+pub fn lineage_of(root: &Path, found: &[FoundFile<'_>], all: bool, store: Option<&Path>) -> Result<DataLineage> {
     let Ok(root) = root.canonicalize() else { return Ok(DataLineage::None) };
     for folder in root.ancestors() {
         let Some(version) = version_at(folder, store)? else { continue };
         let prefix = root.strip_prefix(folder).unwrap_or(Path::new(""));
         let prefix: String = prefix.components().map(|c| format!("{}/", c.as_os_str().to_string_lossy())).collect();
-        let same = |i: &DatasetItem| version.file(&format!("{prefix}{}", i.path)).is_some_and(|f| f.sha256 == i.sha256);
-        let differing = items.iter().filter(|i| !same(i)).count();
+        let same = |f: &FoundFile<'_>| {
+            let known = version.file(&format!("{prefix}{}", f.path));
+            known.is_some_and(|known| f.sha256.is_none_or(|found| *found == known.sha256))
+        };
+        let mut differing = found.iter().filter(|f| !same(f)).count();
+        if all {
+            let paths: HashSet<&str> = found.iter().map(|f| f.path).collect();
+            let labelled = version.files.iter().filter(|f| f.class.is_some());
+            let below = labelled.filter_map(|f| f.path.strip_prefix(&prefix));
+            differing += below.filter(|path| !paths.contains(path)).count();
+        }
         return Ok(match differing {
             0 => DataLineage::Version(version.id),
             _ => DataLineage::Changed { version: version.id, differing },

@@ -30,7 +30,7 @@ pub use checkout::{CheckedOut, CheckoutOptions, checkout};
 pub use diff::{ChangeCounts, ClassChange, Diff, FileChange, Move, diff};
 pub use error::{Result, VersionError};
 pub use gc::{Garbage, KeepRule, gc, plan_gc};
-pub use lineage::{DataLineage, lineage_of, pinned_source};
+pub use lineage::{DataLineage, FoundFile, lineage_of, pinned_source};
 pub use log::{Event, LogEntry, LogRow};
 pub use objects::LinkMode;
 pub use refs::Tag;

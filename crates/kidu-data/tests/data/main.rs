@@ -7,6 +7,7 @@
 )]
 
 mod archives;
+mod dvc;
 mod loading;
 mod preparing;
 mod real;

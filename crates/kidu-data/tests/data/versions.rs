@@ -316,7 +316,9 @@ fn training_data_names_its_version_as_long_as_it_is_that_version() {
     put(&root, "train/dog/100.png", &crate::support::png(77));
     let (found, notes) = snapshot_of(&root, "d");
     assert_eq!(found, None);
-    assert!(notes.iter().any(|n| n.contains("1 images are not as in data version")), "{notes:?}");
+    assert!(notes.iter().any(|n| n.contains("2 images are not as in data version")), "{notes:?}");
+    fs::remove_file(root.join("train/dog/100.png")).unwrap();
+    assert_eq!(snapshot_of(&root, "h").0, None, "an image is missing");
     // The version itself, whatever the folder is now.
     let mut pinned = settings(&root);
     pinned.version = Some(version.id.short().into());

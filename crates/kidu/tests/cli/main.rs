@@ -19,3 +19,4 @@ mod registry;
 mod resume;
 mod run_folder;
 mod tools;
+mod versions;
