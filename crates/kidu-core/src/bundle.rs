@@ -40,6 +40,9 @@ pub struct BundleManifest {
     pub metrics: BTreeMap<String, f64>,
     /// Content version of the dataset it was trained on.
     pub dataset_version: String,
+    /// The data version (`kidu data snapshot`) that its images were read from, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_snapshot: Option<String>,
     /// SHA-256 of the resolved configuration.
     pub config_hash: String,
     /// Commit of the working tree it was trained from, with `-dirty` after it if there were changes.
@@ -255,6 +258,7 @@ mod tests {
             temperature: 1.0,
             metrics: BTreeMap::new(),
             dataset_version: "0".into(),
+            data_snapshot: None,
             config_hash: "0".into(),
             git_commit: None,
             initial_weights: "none".into(),

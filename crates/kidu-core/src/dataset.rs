@@ -80,6 +80,10 @@ pub struct DatasetManifest {
     pub format_version: u32,
     /// Content version: depends on classes, files' hashes, labels and splits, not on where the files are.
     pub version: String,
+    /// The data version (`kidu data snapshot`) that the images were read from, each at its path and with its content;
+    /// nothing for a folder that is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
     /// Class names, in the order of the labels.
     pub classes: ClassNames,
     /// Where the paths begin; relative to the manifest's own folder unless absolute.
@@ -100,7 +104,7 @@ impl DatasetManifest {
     pub fn new(classes: ClassNames, root: PathBuf, seed: u64, mut items: Vec<DatasetItem>) -> Self {
         items.sort_by(|a, b| (a.split, &a.path).cmp(&(b.split, &b.path)));
         let version = content_version(&classes, &items);
-        Self { format_version: Self::FORMAT, version, classes, root, seed, items }
+        Self { format_version: Self::FORMAT, version, snapshot: None, classes, root, seed, items }
     }
 
     /// Reads and checks a manifest; `path` is the file or the folder that holds `manifest.json`. The returned root is

@@ -17,6 +17,22 @@ pub enum DataError {
     /// A file, folder, hash or manifest: see the inner error.
     #[error(transparent)]
     Core(#[from] kidu_core::Error),
+    /// A dataset version: see the inner error.
+    #[error(transparent)]
+    Version(#[from] crate::versions::VersionError),
+    /// The images that were read are not those of the version that was asked for.
+    #[error("{} of {total} images are not as in data version {version}: the checkout {} was written to. Remove that folder \
+             and start again", differing, path.display())]
+    NotTheVersion {
+        /// The version.
+        version: String,
+        /// Where it was checked out.
+        path: PathBuf,
+        /// How many images differ.
+        differing: usize,
+        /// Of how many.
+        total: usize,
+    },
     /// A setting is out of its range.
     #[error("{key}: {reason}")]
     Setting {

@@ -15,6 +15,7 @@ pub mod prepare;
 pub mod settings;
 pub mod split;
 pub mod synth;
+pub mod versions;
 
 pub use archive::ArchiveLimits;
 pub use error::{DataError, Result};

@@ -14,6 +14,7 @@ use crate::{
     index::{Ignored, Index, Layout},
     settings::{DataSettings, OnBadImage},
     split::{self, Candidate, TooFew},
+    versions::{self, DataLineage, FoundFile},
 };
 
 /// A frozen dataset and everything that was decided on the way to it.
@@ -74,7 +75,8 @@ pub struct SummaryRow {
 /// to be skipped), equal files where that matters (unless allowed or dropped), classes too small to be split.
 pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dyn Progress) -> Result<Prepared> {
     settings.validate()?;
-    let Some(source) = &settings.root else {
+    let pinned = versions::pinned_source(settings, progress)?;
+    let Some(source) = &pinned else {
         let reason = "is not set; give a folder of class folders, an archive or a CSV list, as in data.root=photos";
         return Err(DataError::Setting { key: "data.root".into(), reason: reason.into() });
     };
@@ -86,6 +88,8 @@ pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dy
     };
     let checked = check_images(&index, settings, progress)?;
     let (good, skipped) = part_bad(checked, settings.on_bad_image, index.entries.len())?;
+    let mut notes = index.notes.clone();
+    let snapshot = snapshot_of(&index, source, &good, &skipped, settings, &mut notes)?;
     let fingerprints: Vec<_> = good.iter().map(|g| g.fingerprint(&index)).collect();
     let groups = duplicates::resolve(&fingerprints, settings.on_duplicate)
         .map_err(|groups| DataError::Duplicates { groups: groups.iter().map(DuplicateGroup::line).collect() })?;
@@ -94,9 +98,8 @@ pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dy
     let kept: Vec<Good> =
         good.into_iter().filter(|g| dropped.binary_search(&index.entries[g.entry].path.as_str()).is_err()).collect();
     let items = divide(&index, &kept, settings, seed, source)?;
-    let mut notes = index.notes.clone();
     notes.extend(notes_on(&skipped, &groups));
-    let manifest_path = save(&index, items, seed, out_dir)?;
+    let manifest_path = save(&index, items, seed, snapshot, out_dir)?;
     let manifest = DatasetManifest::load(&manifest_path)?;
     let report = Report {
         layout: index.layout,
@@ -264,8 +267,60 @@ fn notes_on(skipped: &[Problem], groups: &[DuplicateGroup]) -> Vec<String> {
     notes
 }
 
+/// The data version that the images are. Where a version was asked for they must be that one.
+fn snapshot_of(
+    index: &Index,
+    source: &Path,
+    good: &[Good],
+    skipped: &[Problem],
+    settings: &DataSettings,
+    notes: &mut Vec<String>,
+) -> Result<Option<String>> {
+    let path = |g: &Good| index.entries[g.entry].path.as_str();
+    let mut found: Vec<_> = good.iter().map(|g| FoundFile { path: path(g), sha256: Some(&g.sha256) }).collect();
+    found.extend(skipped.iter().map(|(path, _)| FoundFile { path, sha256: None }));
+    // A list says itself what belongs to it.
+    let list = (index.layout == Layout::Csv).then(|| Sha256Hex::of_file(source)).transpose()?;
+    let name = source.file_name().unwrap_or_default().to_string_lossy();
+    found.extend(list.as_ref().map(|hash| FoundFile { path: &name, sha256: Some(hash) }));
+    let total = found.len();
+    let lineage = match versions::lineage_of(&index.root, &found, list.is_none(), settings.store.as_deref()) {
+        Ok(lineage) => lineage,
+        // Whoever did not ask for a version can do without.
+        Err(e) if settings.version.is_none() => {
+            notes.push(format!("the data version is not known: {e}"));
+            return Ok(None);
+        }
+        Err(e) => return Err(e.into()),
+    };
+    match lineage {
+        DataLineage::Version(id) => Ok(Some(id.to_string())),
+        DataLineage::Changed { version, differing } if settings.version.is_some() => Err(DataError::NotTheVersion {
+            version: version.short().into(),
+            path: index.root.clone(),
+            differing,
+            total,
+        }),
+        DataLineage::Changed { version, differing } => {
+            notes.push(format!(
+                "{differing} images are not as in data version {}, so that this dataset names none; take a snapshot \
+                 to name it",
+                version.short()
+            ));
+            Ok(None)
+        }
+        DataLineage::None => Ok(None),
+    }
+}
+
 /// Writes the manifest. Its root is relative where the images lie below it, so that the folder can be moved.
-fn save(index: &Index, items: Vec<DatasetItem>, seed: u64, out_dir: &Path) -> Result<PathBuf> {
+fn save(
+    index: &Index,
+    items: Vec<DatasetItem>,
+    seed: u64,
+    snapshot: Option<String>,
+    out_dir: &Path,
+) -> Result<PathBuf> {
     files::create_dir_all(out_dir)?;
     let base = out_dir.canonicalize().map_err(|e| DataError::io("read", out_dir, e))?;
     let root = match index.root.strip_prefix(&base) {
@@ -274,6 +329,7 @@ fn save(index: &Index, items: Vec<DatasetItem>, seed: u64, out_dir: &Path) -> Re
         Err(_) => index.root.clone(),
     };
     let path = out_dir.join(DatasetManifest::FILE);
-    DatasetManifest::new(index.classes.clone(), root, seed, items).save(&path)?;
+    let manifest = DatasetManifest::new(index.classes.clone(), root, seed, items);
+    DatasetManifest { snapshot, ..manifest }.save(&path)?;
     Ok(path)
 }

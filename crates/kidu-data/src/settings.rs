@@ -14,6 +14,10 @@ use crate::error::{DataError, Result};
 pub struct DataSettings {
     /// A folder (class folders; `train/`, `test/`; the Intel layout), an archive or a CSV list.
     pub root: Option<PathBuf>,
+    /// Where versions are kept (`kidu data snapshot`); `None` is `.kidu-data` beside `root`.
+    pub store: Option<PathBuf>,
+    /// Id of the version that is read instead of `root` as it is now, or the id's first digits.
+    pub version: Option<String>,
     /// Shares of train, val and test, each in [0, 1], together 1. Where the data brings a test or val split of its own,
     /// that is kept and only the other shares matter.
     pub train_val_test_split: [f64; 3],
@@ -84,6 +88,8 @@ impl Default for DataSettings {
     fn default() -> Self {
         Self {
             root: None,
+            store: None,
+            version: None,
             train_val_test_split: [0.8, 0.1, 0.1],
             batch_size: 32,
             num_workers: 0,

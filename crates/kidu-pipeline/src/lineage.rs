@@ -18,6 +18,9 @@ use crate::{
 pub struct Lineage {
     /// Content version of the dataset.
     pub dataset_version: String,
+    /// The data version (`kidu data snapshot`) that the images were read from, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_snapshot: Option<String>,
     /// Content version of the test split alone: two models are comparable if it is the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_version: Option<String>,
@@ -84,6 +87,10 @@ impl Lineage {
         }
         Ok(Self {
             dataset_version: manifest.as_ref().map_or_else(|| trained.dataset_version.clone(), |m| m.version.clone()),
+            data_snapshot: match &manifest {
+                Some(manifest) => manifest.snapshot.clone(),
+                None => trained.data_snapshot.clone(),
+            },
             test_version: manifest.map(|m| m.split_version(Split::Test)),
             config_hash: trained.config_hash.clone(),
             git_commit: trained.git_commit.clone(),

@@ -17,7 +17,10 @@ pub(crate) use self::options::{
 
 pub(crate) use self::{
     bench::{BenchArgs, BenchPart},
-    data::{DataCommand, ImportArgs, SplitArgs, SynthArgs},
+    data::{
+        CheckoutArgs, DataCommand, DiffArgs, GcArgs, ImportArgs, LogArgs, PushArgs, SnapshotArgs, SplitArgs, StoreArgs,
+        SynthArgs, TagCommand, VerifyArgs,
+    },
     explain::{ExplainArgs, ExplainBaseline, ExplainMethod, IntegralMethod},
 };
 
@@ -47,7 +50,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Draw scenes, train on them, judge, register, approve and predict: no download, no account, no configuration.
     Demo(DemoArgs),
-    /// Import annotations, make and split datasets.
+    /// Check, version, split and make datasets; import annotations.
     #[command(subcommand)]
     Data(DataCommand),
     /// Train a classifier; writes a run folder with checkpoints, curves and a bundle.

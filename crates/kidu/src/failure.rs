@@ -84,6 +84,7 @@ impl From<kidu_data::DataError> for Failure {
     fn from(error: kidu_data::DataError) -> Self {
         match error {
             kidu_data::DataError::Setting { .. } => Self::Usage(error.into()),
+            kidu_data::DataError::Version(inner) if inner.is_usage() => Self::Usage(inner.into()),
             other => Self::Failed(other.into()),
         }
     }
@@ -91,6 +92,12 @@ impl From<kidu_data::DataError> for Failure {
 
 impl From<kidu_annotations::ImportError> for Failure {
     fn from(error: kidu_annotations::ImportError) -> Self {
+        if error.is_usage() { Self::Usage(error.into()) } else { Self::Failed(error.into()) }
+    }
+}
+
+impl From<kidu_data::versions::VersionError> for Failure {
+    fn from(error: kidu_data::versions::VersionError) -> Self {
         if error.is_usage() { Self::Usage(error.into()) } else { Self::Failed(error.into()) }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kidu_core::{Error, files, run};
+use kidu_core::{DatasetManifest, Error, files, run};
 use serde_json::{Value, json};
 
 use crate::{Outcome, failure::Failure, git, settings::Configuration, step, ui};
@@ -19,6 +19,8 @@ const RECORD: &str = "run.json";
 const LOCK: &str = ".lock";
 /// The entries of resumed starts in the record.
 const RESUMED: &str = "resumed";
+/// The data version in the record.
+const SNAPSHOT: &str = "data_snapshot";
 /// The folders that a run writes to.
 const FOLDERS: [&str; 5] = ["", "checkpoints", "bundle", "data", "plots"];
 
@@ -165,6 +167,15 @@ impl RunDir {
         record["tags"] = json!(configuration.settings.tags);
         files::write_json(&self.path.join(RECORD), &record)?;
         Ok(record)
+    }
+
+    /// Notes the data version that the images were read from. Best effort: the dataset's manifest has it too.
+    pub(crate) fn note_data(&self, manifest: &DatasetManifest) {
+        let (Some(snapshot), Ok(Some(mut record))) = (&manifest.snapshot, read(&self.path)) else { return };
+        if record.get(SNAPSHOT).and_then(Value::as_str) != Some(snapshot) {
+            record[SNAPSHOT] = snapshot.as_str().into();
+            let _ = files::write_json(&self.path.join(RECORD), &record);
+        }
     }
 
     /// Notes that this start, a resumed one, failed. Best effort: the failure itself is what has to be told.

@@ -177,7 +177,10 @@ pub(crate) fn check(composed: Composed) -> Outcome<Configuration> {
 
 /// The images' place, which the verb needs.
 pub(crate) fn need_root(data: &Option<DataSettings>) -> Outcome<&Path> {
-    need(data, "data")?.root.as_deref().ok_or_else(|| {
+    let data = need(data, "data")?;
+    // A version needs no folder, only the store.
+    let store = data.store.as_deref().filter(|_| data.version.is_some());
+    data.root.as_deref().or(store).ok_or_else(|| {
         Failure::usage("data.root is not set: give a folder, an archive or a CSV list, as in data.root=photos")
     })
 }

@@ -9,7 +9,10 @@ use std::{
 use kidu_core::Split;
 
 use super::{EXTENSIONS, Found, Ignored, Layout, check_link, has_extension, is_hidden, usable_name};
-use crate::error::{DataError, Result, listed};
+use crate::{
+    error::{DataError, Result, listed},
+    versions::MARKER,
+};
 
 /// Names of the folder that holds the validation split.
 const VAL_NAMES: [&str; 3] = ["val", "valid", "validation"];
@@ -72,7 +75,8 @@ impl Scan {
             let entry = entry.map_err(|e| DataError::io("list", folder, e))?;
             let path = entry.path();
             if is_hidden(&path) {
-                listing.hidden += 1;
+                // Our own file at the root of a checked out version is nothing to tell of.
+                listing.hidden += usize::from(entry.file_name() != MARKER);
                 continue;
             }
             let kind = entry.file_type().map_err(|e| DataError::io("read", &path, e))?;

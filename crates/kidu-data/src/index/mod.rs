@@ -10,7 +10,7 @@ use std::{
 };
 
 use kidu_core::{ClassNames, Split, suggest};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{DataError, Result};
 
@@ -18,7 +18,7 @@ use crate::error::{DataError, Result};
 pub const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 
 /// How the images were found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
     /// One folder for each class, no split given.

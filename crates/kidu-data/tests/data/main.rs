@@ -7,8 +7,10 @@
 )]
 
 mod archives;
+mod dvc;
 mod loading;
 mod preparing;
 mod real;
 mod sources;
 mod support;
+mod versions;

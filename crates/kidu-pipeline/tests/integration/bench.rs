@@ -197,6 +197,7 @@ pub(crate) fn make_bundle(dir: &Path, weights: &str, temperature: f64) -> Bundle
         temperature,
         metrics: BTreeMap::from([("val/acc".to_string(), 0.8)]),
         dataset_version: "d1".into(),
+        data_snapshot: None,
         config_hash: "c1".into(),
         git_commit: Some("abc".into()),
         initial_weights: "none".into(),

@@ -11,6 +11,7 @@ use crate::bench::{make_bundle, make_evaluation};
 fn lineage(test: &str) -> Lineage {
     Lineage {
         dataset_version: "d1".into(),
+        data_snapshot: None,
         test_version: Some(test.into()),
         config_hash: "c1".into(),
         git_commit: None,

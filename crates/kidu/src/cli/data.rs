@@ -1,6 +1,7 @@
 //! `kidu data`.
 
 mod import;
+mod versions;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,9 @@ use clap::{Args, Subcommand, ValueHint};
 use super::{ConfigArgs, JsonArgs, RunOutputArgs};
 
 pub(crate) use self::import::ImportArgs;
+pub(crate) use self::versions::{
+    CheckoutArgs, DiffArgs, GcArgs, LogArgs, PushArgs, SnapshotArgs, StoreArgs, TagCommand, VerifyArgs,
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
@@ -23,6 +27,33 @@ pub(crate) enum DataCommand {
     /// Draw scenes of six kinds, for demos and tests.
     #[command(after_help = "Example:\n  kidu data synth --out scenes --train-per-class 100")]
     Synth(SynthArgs),
+    /// Keep a folder as it is now as a version, by content; an unchanged folder makes none.
+    #[command(
+        after_help = "Examples:\n  kidu data snapshot photos -m 'glaciers from spring'\n  kidu data snapshot labels.csv --tag gold-2026"
+    )]
+    Snapshot(SnapshotArgs),
+    /// List the versions of the data.
+    #[command(after_help = "Example:\n  kidu data log photos")]
+    Log(LogArgs),
+    /// Show what changed between two versions, or a version and a folder, by class and by file.
+    #[command(after_help = "Examples:\n  kidu data diff latest~1 latest\n  kidu data diff gold-2026 photos --json")]
+    Diff(DiffArgs),
+    /// Restore a version, byte for byte; or what DVC pushed.
+    #[command(
+        after_help = "Examples:\n  kidu data checkout gold-2026 photos-2026\n  kidu data checkout --dvc photos.dvc --remote s3://bucket/dvc photos"
+    )]
+    Checkout(CheckoutArgs),
+    /// Write a version into a DVC 3 remote, with its .dvc file, for `dvc pull`.
+    #[command(after_help = "Example:\n  kidu data push latest --dvc /mnt/remote --out dataset.dvc")]
+    Push(PushArgs),
+    /// Remove what no version needs, and old versions.
+    #[command(after_help = "Example:\n  kidu data gc --keep-last 10 --yes")]
+    Gc(GcArgs),
+    /// Hash every content of the store again.
+    Verify(VerifyArgs),
+    /// Name versions.
+    #[command(subcommand)]
+    Tag(TagCommand),
 }
 
 #[derive(Args, Debug)]

@@ -8,7 +8,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-pub(crate) use progress::{Console, human_duration};
+pub(crate) use progress::{Console, human_bytes, human_duration};
 
 use crate::{Outcome, failure::Failure};
 

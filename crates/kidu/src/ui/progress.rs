@@ -163,3 +163,16 @@ pub(crate) fn human_duration(duration: Duration) -> String {
         _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
     }
 }
+
+/// `512 B`, `4.1 kB`, `1.3 GB`: powers of 1000.
+pub(crate) fn human_bytes(bytes: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB"];
+    let (mut value, mut unit) = (bytes as f64, "B");
+    for larger in units {
+        if value < 999.5 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, larger);
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
+}

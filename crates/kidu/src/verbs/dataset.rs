@@ -27,7 +27,10 @@ pub(super) fn open(
 /// One line on what a dataset holds.
 pub(super) fn tell(manifest: &DatasetManifest, progress: &dyn Progress) {
     let counts = Split::ALL.map(|s| format!("{} {s}", manifest.items_of(s).count())).join(", ");
-    progress.note(&format!("dataset {}: {} classes, {counts}", manifest.version, manifest.classes.len()));
+    let snapshot =
+        manifest.snapshot.as_ref().map(|id| format!(" of data version {}", id.chars().take(12).collect::<String>()));
+    let (version, classes) = (&manifest.version, manifest.classes.len());
+    progress.note(&format!("dataset {version}{}: {classes} classes, {counts}", snapshot.unwrap_or_default()));
 }
 
 /// Images of each class and split, as a table.

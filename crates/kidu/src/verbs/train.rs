@@ -19,7 +19,7 @@ use crate::{
     Outcome,
     cli::{ConfigArgs, TrainArgs},
     failure::Failure,
-    run_dir::{self, Verb},
+    run_dir::{self, RunDir, Verb},
     settings::{self, Configuration, need, need_root},
     stop, stores,
     ui::{self, Console, human_duration},
@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
     if settings.extras.as_ref().is_some_and(|e| e.print_config) {
         console.note(configuration.composed.to_yaml().trim_end());
     }
-    let outcome = in_dir(&configuration, dir, known.as_deref(), resume, &console);
+    let outcome = in_dir(&configuration, &held, known.as_deref(), resume, &console);
     match &outcome {
         Ok(summary) if arguments.output.json => ui::json(summary)?,
         Ok(summary) => print(summary),
@@ -98,12 +98,14 @@ fn resumed_manifest(run: Option<&Path>) -> Option<PathBuf> {
 
 fn in_dir(
     configuration: &Configuration,
-    dir: &Path,
+    held: &RunDir,
     manifest: Option<&Path>,
     resume: Option<PathBuf>,
     console: &Console,
 ) -> Outcome<Value> {
+    let dir = held.path();
     let job = Job::new(configuration, dir, manifest, console)?;
+    held.note_data(&job.manifest);
     let (network, source) = job.network()?;
     let trains = configuration.settings.train.unwrap_or(true);
     let fitted = if trains { job.fit(network, resume)? } else { job.untrained(resume)? };
@@ -275,6 +277,7 @@ fn save_summary(job: &Job<'_>, fitted: &Fitted, bundle: Option<&Path>, metrics: 
         "curves": curves.is_file().then_some(curves),
         "model": job.record.name,
         "dataset_version": job.manifest.version,
+        "data_snapshot": job.manifest.snapshot,
         "epochs": fitted.epochs,
         "best_epoch": fitted.best_epoch,
         "seconds": fitted.elapsed,

@@ -21,3 +21,4 @@ mod resume;
 mod run_folder;
 mod s3;
 mod tools;
+mod versions;

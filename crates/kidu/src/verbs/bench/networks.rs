@@ -136,6 +136,7 @@ pub(super) fn bundle(record: &ModelRecord, dir: &Path) -> Outcome<Bundle> {
         temperature: 1.0,
         metrics: BTreeMap::new(),
         dataset_version: "none".into(),
+        data_snapshot: None,
         config_hash: "none".into(),
         git_commit: None,
         initial_weights: "none".into(),

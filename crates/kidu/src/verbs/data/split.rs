@@ -23,6 +23,7 @@ pub(super) fn run(arguments: &SplitArgs) -> Outcome {
     let dir = held.path();
     let console = Console::new().with_log(&dir.join("kidu.log"));
     let prepared = prepare(&*stores::local_data(data, &console)?, settings.seed, dir, &console)?;
+    held.note_data(&prepared.manifest);
     let wanted = &arguments.data_version;
     if wanted != "any" && *wanted != prepared.manifest.version {
         return Err(Failure::Failed(anyhow::anyhow!(
@@ -36,6 +37,7 @@ pub(super) fn run(arguments: &SplitArgs) -> Outcome {
     if arguments.output.json {
         ui::json(&json!({
             "version": prepared.manifest.version,
+            "data_snapshot": prepared.manifest.snapshot,
             "manifest": prepared.manifest_path,
             "classes": prepared.manifest.classes,
             "report": prepared.report,

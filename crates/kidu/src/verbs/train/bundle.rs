@@ -34,6 +34,7 @@ pub(super) fn finish(job: &Job<'_>, fitted: &Fitted, source: &str) -> Outcome<Va
         temperature: 1.0,
         metrics: metrics.clone(),
         dataset_version: job.manifest.version.clone(),
+        data_snapshot: job.manifest.snapshot.clone(),
         config_hash: job.configuration.composed.hash().to_string(),
         git_commit: std::env::current_dir().ok().and_then(|d| git::commit(&d)),
         initial_weights: source.into(),
