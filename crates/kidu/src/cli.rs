@@ -16,7 +16,7 @@ pub(crate) use self::options::{
 
 pub(crate) use self::{
     bench::{BenchArgs, BenchPart},
-    data::{DataCommand, SplitArgs, SynthArgs},
+    data::{CheckArgs, DataCommand, FailOn, SplitArgs, SynthArgs},
 };
 
 /// Image classifiers from annotation to production, in Rust.
@@ -29,6 +29,7 @@ pub(crate) use self::{
   kidu demo                                         the whole build pipeline on generated scenes
   kidu pipeline run data.root=photos                split, train, evaluate, gate, register
   kidu train experiment=transfer data.root=photos model.weights=tf_efficientnet_lite0.safetensors
+  kidu data check data.root=photos                  damaged files, duplicates, leakage, wrong labels
   kidu predict --bundle runs/train/.../bundle a.jpg
   kidu config explain trainer.max_epochs
 
@@ -45,7 +46,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Draw scenes, train on them, judge, register, approve and predict: no download, no account, no configuration.
     Demo(DemoArgs),
-    /// Make and split datasets.
+    /// Make, check and split datasets.
     #[command(subcommand)]
     Data(DataCommand),
     /// Train a classifier; writes a run folder with checkpoints, curves and a bundle.

@@ -28,6 +28,7 @@ pub(crate) enum Verb {
     Train,
     Split,
     Evaluate,
+    Check,
 }
 
 impl Verb {
@@ -36,6 +37,7 @@ impl Verb {
             Self::Train => "train",
             Self::Split => "data split",
             Self::Evaluate => "evaluate",
+            Self::Check => "data check",
         }
     }
 }

@@ -7,7 +7,9 @@
 )]
 
 mod archives;
+mod checking;
 mod loading;
+mod peer;
 mod preparing;
 mod real;
 mod sources;
