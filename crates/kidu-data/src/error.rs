@@ -134,6 +134,17 @@ pub enum DataError {
         /// One line for each set of equal files.
         groups: Vec<String>,
     },
+    /// Images that look nearly the same stand in different splits.
+    #[error(
+        "{} pairs of images look nearly the same and stand in different splits, so that a model would be judged on what \
+             it was trained on:\n  {}\nLook at them with `kidu data check`. Remove the copies, or set \
+             data.on_near_duplicate=drop (the copy in test is kept, else that in val), warn or allow",
+        pairs.len(), listed(pairs, "\n  ")
+    )]
+    NearDuplicates {
+        /// One line for each pair.
+        pairs: Vec<String>,
+    },
     /// Every image was left out.
     #[error("{}: no usable image is left; {reason}", path.display())]
     NothingLeft {

@@ -5,7 +5,10 @@ use std::{fs::File, io::Read, path::Path};
 use kidu_core::Sha256Hex;
 use kidu_image::{DecodeError, Limits, RgbImage, decode};
 
-use crate::error::{DataError, Result};
+use crate::{
+    check::Thumbnail,
+    error::{DataError, Result},
+};
 
 /// Reads and decodes one image file.
 ///
@@ -17,11 +20,20 @@ pub fn load_one(path: &Path, limits: &Limits) -> Result<RgbImage> {
     decode(&bytes, limits).map_err(|e| bad(explain(&e)))
 }
 
-/// What the check of one file found: its hash and size, or why it cannot be used.
-pub(crate) fn check(path: &Path, limits: &Limits) -> Result<(Sha256Hex, u64), String> {
+/// What the check of one file found.
+pub(crate) struct Checked {
+    pub(crate) sha256: Sha256Hex,
+    pub(crate) bytes: u64,
+    /// What it is recognised by, if that was asked for.
+    pub(crate) thumbnail: Option<Thumbnail>,
+}
+
+/// Reads, hashes and decodes a file, or says why it cannot be used.
+pub(crate) fn check(path: &Path, limits: &Limits, recognise: bool) -> Result<Checked, String> {
     let bytes = read_bounded(path, limits)?;
-    decode(&bytes, limits).map_err(|e| explain(&e))?;
-    Ok((Sha256Hex::of_bytes(&bytes), bytes.len() as u64))
+    let image = decode(&bytes, limits).map_err(|e| explain(&e))?;
+    let thumbnail = if recognise { Thumbnail::of(&image) } else { None };
+    Ok(Checked { sha256: Sha256Hex::of_bytes(&bytes), bytes: bytes.len() as u64, thumbnail })
 }
 
 /// Why an image is not read, with its limits under their keys.

@@ -4,10 +4,12 @@
 //! its images as a network's input. Decoding, resizing and normalising are those of `kidu-image`, nothing else.
 
 pub mod archive;
+pub mod check;
 pub mod duplicates;
 pub mod error;
 mod image_file;
 pub mod index;
+mod leakage;
 pub mod loader;
 pub mod materialize;
 mod order;
@@ -24,4 +26,4 @@ pub use index::Index;
 pub use loader::{Batch, BatchLimit, EpochIter, Loader, LoaderOptions};
 pub use materialize::materialize;
 pub use prepare::{Prepared, Report, SummaryRow, prepare, summary};
-pub use settings::{CropMode, DataSettings, OnBadImage, OnDuplicate};
+pub use settings::{CropMode, DataSettings, OnBadImage, OnDuplicate, OnNearDuplicate};

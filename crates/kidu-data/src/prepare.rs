@@ -1,8 +1,11 @@
 //! From a path to a frozen dataset: index, check, deduplicate, split, write the manifest.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
-use kidu_core::{DatasetItem, DatasetManifest, Progress, Sha256Hex, Split, files};
+use kidu_core::{DatasetItem, DatasetManifest, Progress, Split, files};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -10,9 +13,10 @@ use crate::{
     archive::{self, ArchiveKind, ArchiveLimits},
     duplicates::{self, DuplicateGroup, DuplicateKind, Fingerprint},
     error::{DataError, LISTED, Result, listed},
-    image_file,
+    image_file::{self, Checked},
     index::{Ignored, Index, Layout},
-    settings::{DataSettings, OnBadImage},
+    leakage::{self, Look, Near, Placed},
+    settings::{DataSettings, OnBadImage, OnNearDuplicate},
     split::{self, Candidate, TooFew},
     versions::{self, DataLineage, FoundFile},
 };
@@ -39,6 +43,9 @@ pub struct Report {
     pub skipped: Vec<(String, String)>,
     /// Sets of files with equal bytes and what was done about them.
     pub duplicates: Vec<DuplicateGroup>,
+    /// Pairs of images that look nearly the same in different given splits; with `data.on_near_duplicate=drop` the one
+    /// that is not in test, else not in val, was left out.
+    pub near_duplicates: Vec<String>,
     /// What lies in the folders and is no labelled image.
     pub ignored: Ignored,
     /// Sentences for the person who gave the path.
@@ -97,8 +104,10 @@ pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dy
     dropped.sort_unstable();
     let kept: Vec<Good> =
         good.into_iter().filter(|g| dropped.binary_search(&index.entries[g.entry].path.as_str()).is_err()).collect();
-    let items = divide(&index, &kept, settings, seed, source)?;
+    let (kept, near) = part_near(&index, kept, settings)?;
+    let (items, moved) = divide(&index, &kept, &near.groups, settings, seed, source)?;
     notes.extend(notes_on(&skipped, &groups));
+    notes.extend(notes_on_near(&near, moved));
     let manifest_path = save(&index, items, seed, snapshot, out_dir)?;
     let manifest = DatasetManifest::load(&manifest_path)?;
     let report = Report {
@@ -106,6 +115,7 @@ pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dy
         given: Split::ALL.into_iter().filter(|s| index.entries.iter().any(|e| e.given == Some(*s))).collect(),
         skipped,
         duplicates: groups,
+        near_duplicates: near.across,
         ignored: index.ignored,
         notes,
         summary: summary(&manifest),
@@ -130,30 +140,27 @@ type Problem = (String, String);
 struct Good {
     /// Position in the index.
     entry: usize,
-    sha256: Sha256Hex,
-    bytes: u64,
+    file: Checked,
 }
 
 impl Good {
     fn fingerprint<'a>(&'a self, index: &'a Index) -> Fingerprint<'a> {
         let entry = &index.entries[self.entry];
-        Fingerprint { path: &entry.path, label: entry.label, given: entry.given, sha256: &self.sha256 }
+        Fingerprint { path: &entry.path, label: entry.label, given: entry.given, sha256: &self.file.sha256 }
     }
 }
 
 /// Reads, hashes and decodes every file once, in parallel; the results are in the order of the index.
 fn check_images(index: &Index, settings: &DataSettings, progress: &dyn Progress) -> Result<Vec<Result<Good, Problem>>> {
     let limits = settings.limits();
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(settings.workers())
-        .build()
-        .map_err(|e| DataError::Workers(e.to_string()))?;
+    let pool = pool(settings)?;
+    let recognise = settings.on_near_duplicate != OnNearDuplicate::Allow;
     progress.begin("check images", "images", Some(index.entries.len() as u64));
     let check = |(entry, item): (usize, &crate::index::IndexEntry)| {
-        let result = image_file::check(&index.root.join(&item.path), &limits);
+        let result = image_file::check(&index.root.join(&item.path), &limits, recognise);
         progress.advance(1);
         match result {
-            Ok((sha256, bytes)) => Ok(Good { entry, sha256, bytes }),
+            Ok(file) => Ok(Good { entry, file }),
             Err(reason) => Err((item.path.clone(), reason)),
         }
     };
@@ -182,7 +189,16 @@ fn part_bad(
 }
 
 /// Splits what is left.
-fn divide(index: &Index, kept: &[Good], settings: &DataSettings, seed: u64, source: &Path) -> Result<Vec<DatasetItem>> {
+///
+/// Near duplicates that were divided are brought together again; how many images that moved is told too.
+fn divide(
+    index: &Index,
+    kept: &[Good],
+    near: &[Vec<usize>],
+    settings: &DataSettings,
+    seed: u64,
+    source: &Path,
+) -> Result<(Vec<DatasetItem>, usize)> {
     if kept.is_empty() {
         let reason = format!("all {} were unreadable or equal to others", index.entries.len());
         return Err(DataError::NothingLeft { path: source.into(), reason });
@@ -195,12 +211,79 @@ fn divide(index: &Index, kept: &[Good], settings: &DataSettings, seed: u64, sour
         .collect();
     let splits = split::assign(&candidates, settings.train_val_test_split, seed)
         .map_err(|too_few| DataError::Classes { path: source.into(), reason: too_few_message(&too_few) })?;
-    let item = |(good, split): (&Good, Split)| {
+    let place = |(good, split): (&Good, Split)| {
         let entry = &index.entries[good.entry];
-        let (path, label, sha256) = (entry.path.clone(), entry.label, good.sha256.clone());
-        DatasetItem { path, label, split, sha256, bytes: good.bytes }
+        Placed { label: entry.label, given: entry.given, split }
     };
-    Ok(kept.iter().zip(splits).map(item).collect())
+    let mut placed: Vec<Placed> = kept.iter().zip(splits).map(place).collect();
+    let moved = leakage::keep_together(near, &mut placed);
+    let item = |(good, placed): (&Good, Placed)| {
+        let path = index.entries[good.entry].path.clone();
+        let Checked { sha256, bytes, .. } = &good.file;
+        DatasetItem { path, label: placed.label, split: placed.split, sha256: sha256.clone(), bytes: *bytes }
+    };
+    Ok((kept.iter().zip(placed).map(item).collect(), moved))
+}
+
+/// Leaves out near duplicates across given splits, as the settings say.
+fn part_near(index: &Index, mut kept: Vec<Good>, settings: &DataSettings) -> Result<(Vec<Good>, Near)> {
+    let find = |kept: &[Good]| {
+        // Equal files are the business of data.on_duplicate: the first of them stands for all.
+        let mut seen = HashSet::new();
+        let first: Vec<bool> = kept.iter().map(|good| seen.insert(&good.file.sha256)).collect();
+        let looks: Vec<Look<'_>> = kept
+            .iter()
+            .zip(first)
+            .map(|(good, first)| {
+                let entry = &index.entries[good.entry];
+                let thumbnail = good.file.thumbnail.as_ref().filter(|_| first);
+                Look { path: &entry.path, given: entry.given, thumbnail }
+            })
+            .collect();
+        leakage::find(&looks, settings.on_near_duplicate, &settings.check)
+            .map_err(|pairs| DataError::NearDuplicates { pairs })
+    };
+    let mut near = pool(settings)?.install(|| find(&kept))?;
+    if near.dropped.is_empty() {
+        return Ok((kept, near));
+    }
+    // Groups name images by their places, which change with what goes.
+    let mut new_places = vec![None; kept.len()];
+    let left = (0..kept.len()).filter(|i| near.dropped.binary_search(i).is_err());
+    left.enumerate().for_each(|(new, old)| new_places[old] = Some(new));
+    near.groups.iter_mut().for_each(|g| *g = g.iter().filter_map(|i| new_places[*i]).collect());
+    let mut place = 0;
+    kept.retain(|_| {
+        place += 1;
+        new_places[place - 1].is_some()
+    });
+    Ok((kept, near))
+}
+
+fn pool(settings: &DataSettings) -> Result<rayon::ThreadPool> {
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(settings.workers());
+    builder.build().map_err(|e| DataError::Workers(e.to_string()))
+}
+
+fn notes_on_near(near: &Near, moved: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    match (near.across.len(), near.dropped.len()) {
+        (0, _) => {}
+        (pairs, 0) => notes.push(format!(
+            "{pairs} pairs of images look nearly the same in different splits (data.on_near_duplicate=warn), see {}: \
+             figures on val and test may be too good, as by {}",
+            Report::FILE,
+            near.across[0]
+        )),
+        (_, dropped) => notes.push(format!(
+            "{dropped} images that look nearly like others in val or test were left out, see {}",
+            Report::FILE
+        )),
+    }
+    if moved > 0 {
+        notes.push(format!("{moved} images went to the split of others that look nearly the same"));
+    }
+    notes
 }
 
 /// A class must not vanish because all its images were skipped or dropped.

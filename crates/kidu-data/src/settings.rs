@@ -6,7 +6,10 @@ use kidu_core::{Crop, Filter, ImageSpec};
 use kidu_image::{AugmentError, AugmentSettings, Limits};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{DataError, Result};
+use crate::{
+    check::CheckSettings,
+    error::{DataError, Result},
+};
 
 /// The `data` group. Missing keys have the values of [`DataSettings::default`]; unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +42,8 @@ pub struct DataSettings {
     pub on_bad_image: OnBadImage,
     /// What is done about equal files in different splits or classes.
     pub on_duplicate: OnDuplicate,
+    /// What is done about images that look nearly the same in different splits.
+    pub on_near_duplicate: OnNearDuplicate,
     /// The most pixels (width times height) of an image.
     pub max_pixels: u64,
     /// The most pixels of either side of an image.
@@ -47,6 +52,8 @@ pub struct DataSettings {
     pub max_bytes: usize,
     /// Augmentation of the training split.
     pub augmentation: AugmentSettings,
+    /// Thresholds of `kidu data check`; those of near duplicates hold for training too.
+    pub check: CheckSettings,
 }
 
 /// What is done about the aspect ratio.
@@ -84,6 +91,22 @@ pub enum OnDuplicate {
     Allow,
 }
 
+/// What is done about images that look nearly the same (re-encoded, resized, cropped a little, brightened) in different
+/// splits. Whatever is chosen but `allow`, near duplicates among images that are still to be divided stay together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNearDuplicate {
+    /// The run stops and names the pairs.
+    #[default]
+    Error,
+    /// The pairs are named and kept.
+    Warn,
+    /// Only those in test are kept, else those in val.
+    Drop,
+    /// They are not looked for.
+    Allow,
+}
+
 impl Default for DataSettings {
     fn default() -> Self {
         Self {
@@ -100,10 +123,12 @@ impl Default for DataSettings {
             std: None,
             on_bad_image: OnBadImage::default(),
             on_duplicate: OnDuplicate::default(),
+            on_near_duplicate: OnNearDuplicate::default(),
             max_pixels: Limits::default().max_pixels,
             max_side: Limits::default().max_side,
             max_bytes: Limits::default().max_bytes,
             augmentation: AugmentSettings::default(),
+            check: CheckSettings::default(),
         }
     }
 }
@@ -138,6 +163,9 @@ impl DataSettings {
         }
         if self.max_bytes == 0 {
             return fail("data.max_bytes", "must be at least 1".into());
+        }
+        if let Err((key, reason)) = self.check.validate() {
+            return fail(&format!("data.check.{key}"), reason);
         }
         // The rules on size, mean and std are those of the specification itself.
         let spec = self.image_spec(&ImageSpec::imagenet(224, Filter::Bicubic), 1.0);

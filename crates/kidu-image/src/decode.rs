@@ -159,17 +159,27 @@ fn recognise(bytes: &[u8], limits: &Limits) -> Result<Format, DecodeError> {
     if bytes.len() > limits.max_bytes {
         return Err(DecodeError::TooManyBytes { bytes: bytes.len(), limit: limits.max_bytes });
     }
-    let found = match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => return Ok(Format::Jpeg),
-        Ok(ImageFormat::Png) => return Ok(Format::Png),
-        Ok(ImageFormat::WebP) => return Ok(Format::WebP),
-        _ => describe(bytes),
-    };
-    Err(DecodeError::UnsupportedFormat { found })
+    format_of(bytes).ok_or_else(|| DecodeError::UnsupportedFormat { found: describe(bytes) })
 }
 
-/// Names what is often mistaken for an image, for the error message only.
-fn describe(bytes: &[u8]) -> String {
+/// The type by the first bytes, if it is one that is read.
+pub(crate) fn format_of(bytes: &[u8]) -> Option<Format> {
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Jpeg) => Some(Format::Jpeg),
+        Ok(ImageFormat::Png) => Some(Format::Png),
+        Ok(ImageFormat::WebP) => Some(Format::WebP),
+        _ => None,
+    }
+}
+
+/// The EXIF orientation, 1 to 8, if the header can be read.
+pub(crate) fn orientation(bytes: &[u8], limits: &Limits) -> Option<u8> {
+    let format = recognise(bytes, limits).ok()?;
+    guarded(format, || open(bytes, format, limits).map(|(_, _, orientation)| orientation.to_exif())).ok()
+}
+
+/// Names what is often mistaken for an image, with an article where it has one.
+pub(crate) fn describe(bytes: &[u8]) -> String {
     let head = &bytes[..bytes.len().min(512)];
     let brand = head.get(4..12).unwrap_or_default();
     let known = match head {

@@ -16,7 +16,9 @@
 pub mod augment;
 pub mod decode;
 pub mod error;
+pub mod inspect;
 mod intact;
+pub mod jpeg_scan;
 pub mod limits;
 pub mod preprocess;
 pub mod resize;
@@ -25,6 +27,7 @@ pub use augment::{AugmentError, AugmentSettings, Augmenter};
 pub use decode::{Format, ImageInfo, decode, probe};
 pub use error::DecodeError;
 pub use image::RgbImage;
+pub use inspect::{Traits, inspect};
 pub use limits::Limits;
 pub use preprocess::{Layout, Preprocessor};
 pub use resize::Rect;

@@ -18,8 +18,8 @@ pub(crate) use self::options::{
 pub(crate) use self::{
     bench::{BenchArgs, BenchPart},
     data::{
-        CheckoutArgs, DataCommand, DiffArgs, GcArgs, ImportArgs, LogArgs, PushArgs, SnapshotArgs, SplitArgs, StoreArgs,
-        SynthArgs, TagCommand, VerifyArgs,
+        CheckArgs, CheckoutArgs, DataCommand, DiffArgs, FailOn, GcArgs, ImportArgs, LogArgs, PushArgs, SnapshotArgs,
+        SplitArgs, StoreArgs, SynthArgs, TagCommand, VerifyArgs,
     },
     explain::{ExplainArgs, ExplainBaseline, ExplainMethod, IntegralMethod},
 };
@@ -34,6 +34,7 @@ pub(crate) use self::{
   kidu demo                                         the whole build pipeline on generated scenes
   kidu pipeline run data.root=photos                split, train, evaluate, gate, register
   kidu train experiment=transfer data.root=photos model.weights=tf_efficientnet_lite0.safetensors
+  kidu data check data.root=photos                  damaged files, duplicates, leakage, wrong labels
   kidu predict --bundle runs/train/.../bundle a.jpg
   kidu config explain trainer.max_epochs
 

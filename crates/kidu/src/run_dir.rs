@@ -31,6 +31,7 @@ pub(crate) enum Verb {
     TuneLr,
     Split,
     Evaluate,
+    Check,
 }
 
 impl Verb {
@@ -40,6 +41,7 @@ impl Verb {
             Self::TuneLr => "tune-lr",
             Self::Split => "data split",
             Self::Evaluate => "evaluate",
+            Self::Check => "data check",
         }
     }
 }

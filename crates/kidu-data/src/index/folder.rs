@@ -10,6 +10,7 @@ use kidu_core::Split;
 
 use super::{EXTENSIONS, Found, Ignored, Layout, check_link, has_extension, is_hidden, usable_name};
 use crate::{
+    check::FOREIGN,
     error::{DataError, Result, listed},
     versions::MARKER,
 };
@@ -24,13 +25,36 @@ const MAX_WRAPPERS: usize = 4;
 struct Listing {
     folders: Vec<String>,
     images: Vec<String>,
+    /// Names of images of types that are not read.
+    foreign: Vec<String>,
     other: BTreeMap<String, usize>,
     hidden: usize,
 }
 
 /// Lists the labelled images below `root`, which must be canonical.
 pub(super) fn scan(root: &Path) -> Result<Found> {
-    let mut scan = Scan { root: root.to_path_buf(), files: Vec::new(), ignored: Ignored::default() };
+    let (found, extra) = survey(root)?;
+    match extra.refusal {
+        Some(refusal) => Err(refusal),
+        None => Ok(found),
+    }
+}
+
+/// What a survey tells of and training refuses or passes over.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
+    /// Files in class folders whose extension is that of an image that is not read: path, class, split.
+    pub(super) others: Vec<(String, String, Option<Split>)>,
+    /// Class folders without an image.
+    pub(super) empty: Vec<String>,
+    /// Why there is nothing to train on for some class.
+    refusal: Option<DataError>,
+}
+
+/// As [`scan`], with what it refuses or passes over beside it.
+pub(super) fn survey(root: &Path) -> Result<(Found, Extra)> {
+    let mut scan =
+        Scan { root: root.to_path_buf(), files: Vec::new(), ignored: Ignored::default(), extra: Extra::default() };
     let mut notes = Vec::new();
     let mut top = root.to_path_buf();
     let mut listing = scan.list(&top)?;
@@ -58,13 +82,15 @@ pub(super) fn scan(root: &Path) -> Result<Found> {
         scan.class_folders(&top, &listing)?;
         Layout::ClassFolders
     };
-    Ok(Found { root: scan.root, layout, files: scan.files, ignored: scan.ignored, notes })
+    let found = Found { root: scan.root, layout, files: scan.files, ignored: scan.ignored, notes };
+    Ok((found, scan.extra))
 }
 
 struct Scan {
     root: PathBuf,
     files: Vec<(String, String, Option<Split>)>,
     ignored: Ignored,
+    extra: Extra,
 }
 
 impl Scan {
@@ -93,6 +119,9 @@ impl Scan {
                     |e| format!(".{}", e.to_string_lossy().to_lowercase()),
                 );
                 *listing.other.entry(extension).or_default() += 1;
+                if let (true, Ok(name)) = (has_extension(&path, &FOREIGN), usable_name(&path)) {
+                    listing.foreign.push(name.to_string());
+                }
             }
         }
         listing.folders.sort_unstable();
@@ -208,6 +237,9 @@ impl Scan {
                 self.ignored.folders.push(self.relative(&path.join(inner)));
             }
             if files.images.is_empty() {
+                if to_train_on {
+                    self.extra.empty.push(class.clone());
+                }
                 empty.push(match kinds(&files) {
                     k if k.is_empty() => format!("'{class}'"),
                     k => format!("'{class}' (found {k})"),
@@ -215,6 +247,8 @@ impl Scan {
             }
             taken += files.images.len();
             let prefix = self.relative(&path);
+            let others = files.foreign.iter().map(|i| (format!("{prefix}/{i}"), class.clone(), split));
+            self.extra.others.extend(others);
             self.files.extend(files.images.iter().map(|i| (format!("{prefix}/{i}"), class.clone(), split)));
         }
         if taken == 0 {
@@ -229,7 +263,7 @@ impl Scan {
                 "class folders without an image: {}; add .jpg, .jpeg, .png or .webp files or remove the folder",
                 listed(&empty, ", ")
             );
-            return Err(DataError::Classes { path: folder.into(), reason });
+            self.extra.refusal.get_or_insert(DataError::Classes { path: folder.into(), reason });
         }
         Ok(())
     }

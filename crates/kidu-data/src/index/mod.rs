@@ -12,7 +12,10 @@ use std::{
 use kidu_core::{ClassNames, Split, suggest};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{DataError, Result};
+use crate::{
+    check::{Survey, SurveyFile},
+    error::{DataError, Result},
+};
 
 /// Extensions of the image files that are read, in lower case; any case is recognised.
 pub const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
@@ -90,22 +93,56 @@ impl Index {
     /// [`DataError::Source`], [`DataError::Layout`], [`DataError::Classes`] (fewer than two classes, a class without
     /// images to train on), [`DataError::Link`], [`DataError::Name`], [`DataError::Csv`] or an I/O error.
     pub fn of(path: &Path) -> Result<Self> {
-        let source = |reason: &str| DataError::Source { path: path.into(), reason: reason.into() };
-        let root = match path.canonicalize() {
-            Ok(root) => root,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(source("there is no such file or folder"));
-            }
-            Err(e) => return Err(DataError::io("read", path, e)),
-        };
-        let found = if root.is_dir() {
-            folder::scan(&root)?
-        } else if has_extension(&root, &["csv"]) {
-            csv_list::read(&root)?
-        } else {
-            return Err(source("is not a folder or a list of images"));
-        };
+        let root = canonical(path)?;
+        let found = open(path, &root)?;
         found.into_index(path)
+    }
+}
+
+/// Everything below a folder or in a list that is an image or pretends to be one, for [`crate::check`]: what cannot be
+/// trained on is no error.
+pub(crate) fn survey(path: &Path) -> Result<Survey> {
+    let root = canonical(path)?;
+    let (found, others, empty, can_fix) = if root.is_dir() {
+        let (found, extra) = folder::survey(&root)?;
+        (found, extra.others, extra.empty, true)
+    } else {
+        (open(path, &root)?, Vec::new(), Vec::new(), false)
+    };
+    let mut notes = found.notes.clone();
+    notes.extend(notes_on(&found.ignored));
+    let files: Vec<_> = found.files.into_iter().chain(others).collect();
+    let mut classes: Vec<String> = files.iter().map(|f| f.1.clone()).chain(empty).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    // The names hold every class.
+    let class = |name: &String| classes.binary_search(name).unwrap_or_default();
+    let mut files: Vec<SurveyFile> = files
+        .iter()
+        .map(|(path, name, split)| SurveyFile { path: path.clone(), class: class(name), split: *split })
+        .collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Survey { root: found.root, layout: Some(found.layout), classes, files, notes, can_fix })
+}
+
+fn canonical(path: &Path) -> Result<PathBuf> {
+    match path.canonicalize() {
+        Ok(root) => Ok(root),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(DataError::Source { path: path.into(), reason: "there is no such file or folder".into() })
+        }
+        Err(e) => Err(DataError::io("read", path, e)),
+    }
+}
+
+/// `root` is the canonical form of `path`.
+fn open(path: &Path, root: &Path) -> Result<Found> {
+    if root.is_dir() {
+        folder::scan(root)
+    } else if has_extension(root, &["csv"]) {
+        csv_list::read(root)
+    } else {
+        Err(DataError::Source { path: path.into(), reason: "is not a folder or a list of images".into() })
     }
 }
 

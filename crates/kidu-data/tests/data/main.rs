@@ -7,8 +7,10 @@
 )]
 
 mod archives;
+mod checking;
 mod dvc;
 mod loading;
+mod peer;
 mod preparing;
 mod real;
 mod sources;

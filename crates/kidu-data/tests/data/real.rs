@@ -7,7 +7,7 @@ use kidu_data::{DataSettings, Loader, LoaderOptions, index::Layout, prepare};
 
 use crate::support::dir;
 
-fn scenes() -> Option<PathBuf> {
+pub(crate) fn scenes() -> Option<PathBuf> {
     let shared = env::var_os("KIDU_SHARED")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
     let folder = shared.join("data/intel-scene");

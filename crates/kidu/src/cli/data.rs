@@ -5,9 +5,9 @@ mod versions;
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueHint};
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
-use super::{ConfigArgs, JsonArgs, RunOutputArgs};
+use super::{ConfigArgs, JsonArgs, ManifestArgs, RunOutputArgs};
 
 pub(crate) use self::import::ImportArgs;
 pub(crate) use self::versions::{
@@ -24,6 +24,16 @@ pub(crate) enum DataCommand {
     /// Bring people's annotations (Label Studio, COCO, CSV lists) and their images into a dataset of class folders.
     #[command(after_help = import::EXAMPLES)]
     Import(Box<ImportArgs>),
+    /// Look a dataset over: damaged and odd files, duplicates, leakage between splits, classes, labels that look wrong.
+    ///
+    /// Writes check.json and the gallery check.html. Exits with 3 on findings of the level of --fail-on.
+    #[command(after_help = "Examples:
+  kidu data check data.root=photos
+  kidu data check data.root=photos --bundle runs/train/.../bundle --fail-on warning
+  kidu data check data.root=photos --fix                    move what training refuses to a folder beside the data
+  kidu data check data.root=photos --fix near-duplicate,blurry --dry-run
+  kidu data check --undo photos-quarantine/.../journal.jsonl")]
+    Check(Box<CheckArgs>),
     /// Draw scenes of six kinds, for demos and tests.
     #[command(after_help = "Example:\n  kidu data synth --out scenes --train-per-class 100")]
     Synth(SynthArgs),
@@ -68,6 +78,52 @@ pub(crate) struct SplitArgs {
     /// Content version that the dataset must have; 'any' accepts all.
     #[arg(long, env = "KIDU_DATA_VERSION", value_name = "VERSION", default_value = "any")]
     pub(crate) data_version: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    #[command(flatten)]
+    pub(crate) dataset: ManifestArgs,
+    #[command(flatten)]
+    pub(crate) output: RunOutputArgs,
+    /// Look for images that are alike in this bundle's features, and judge labels by them.
+    #[arg(long, env = "KIDU_BUNDLE", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) bundle: Option<PathBuf>,
+    /// Judge labels by these predictions instead (predictions.csv of `kidu evaluate`), which must come from models that
+    /// were not fitted on the images.
+    #[arg(long, env = "KIDU_PREDICTIONS", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) predictions: Option<PathBuf>,
+    /// Exit with 3 on findings of this level or worse.
+    #[arg(long, env = "KIDU_FAIL_ON", value_enum, default_value_t = FailOn::Error)]
+    pub(crate) fail_on: FailOn,
+    /// Move offenders to a quarantine folder beside the data: of these kinds (separated by commas), or of all errors. Of
+    /// duplicates one copy stays, that in test before that in train.
+    #[arg(long, value_name = "KINDS", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) fix: Option<String>,
+    /// With --fix: only say what would be moved.
+    #[arg(long, requires = "fix")]
+    pub(crate) dry_run: bool,
+    /// Put back everything that an earlier --fix moved, by its journal.
+    #[arg(long, value_name = "LOG", value_hint = ValueHint::AnyPath, conflicts_with_all = ["fix", "bundle", "predictions", "manifest"])]
+    pub(crate) undo: Option<PathBuf>,
+    /// Measure every file anew instead of those only that have changed since the last check.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+}
+
+/// From which level on findings are a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    /// Errors only.
+    Error,
+    /// Warnings and errors.
+    Warning,
+    /// Everything that is found.
+    Info,
+    /// Nothing.
+    Never,
 }
 
 #[derive(Args, Debug)]

@@ -1,5 +1,6 @@
 //! `kidu data`: one file a verb.
 
+mod check;
 mod checkout;
 mod diff;
 mod gc;
@@ -20,6 +21,7 @@ use crate::{Outcome, cli::DataCommand};
 pub(super) fn run(command: &DataCommand) -> Outcome {
     match command {
         DataCommand::Import(arguments) => import::run(arguments),
+        DataCommand::Check(arguments) => check::run(arguments),
         DataCommand::Split(arguments) => split::run(arguments),
         DataCommand::Synth(arguments) => synth::run(arguments),
         DataCommand::Snapshot(arguments) => snapshot::run(arguments),

@@ -8,6 +8,7 @@ mod bad_data;
 #[cfg(unix)]
 mod bad_disk;
 mod bench;
+mod check;
 mod command;
 mod fixture;
 mod import;
