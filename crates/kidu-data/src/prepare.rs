@@ -360,10 +360,10 @@ fn snapshot_of(
     notes: &mut Vec<String>,
 ) -> Result<Option<String>> {
     let path = |g: &Good| index.entries[g.entry].path.as_str();
-    let mut found: Vec<_> = good.iter().map(|g| FoundFile { path: path(g), sha256: Some(&g.sha256) }).collect();
+    let mut found: Vec<_> = good.iter().map(|g| FoundFile { path: path(g), sha256: Some(&g.file.sha256) }).collect();
     found.extend(skipped.iter().map(|(path, _)| FoundFile { path, sha256: None }));
     // A list says itself what belongs to it.
-    let list = (index.layout == Layout::Csv).then(|| Sha256Hex::of_file(source)).transpose()?;
+    let list = (index.layout == Layout::Csv).then(|| kidu_core::Sha256Hex::of_file(source)).transpose()?;
     let name = source.file_name().unwrap_or_default().to_string_lossy();
     found.extend(list.as_ref().map(|hash| FoundFile { path: &name, sha256: Some(hash) }));
     let total = found.len();

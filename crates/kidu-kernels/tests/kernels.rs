@@ -1,5 +1,7 @@
 //! Every kernel against its definition, in float64, on every instruction set of the machine.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use kidu_kernels::{
     ConvShape, Epilogue, Input, Level, Prologue, SLACK, conv, depthwise,
     norm::{self, Bounds, Mask, Moments, Normalised},

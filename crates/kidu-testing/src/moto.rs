@@ -1,5 +1,7 @@
 //! AWS without an account: moto's server.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},

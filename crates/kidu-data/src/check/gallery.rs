@@ -248,7 +248,7 @@ fn card(finding: &Finding, thumbnails: &HashMap<String, String>) -> String {
         [_, _, ..] => format!("{} files", finding.files.len()),
         _ => finding.message.clone(),
     };
-    let _ = write!(out, "<p><span class=\"badge {0}\">{0}</span> {1}</p>\n", finding.severity, escape(&message));
+    let _ = writeln!(out, "<p><span class=\"badge {0}\">{0}</span> {1}</p>", finding.severity, escape(&message));
     if let (Some(value), Some(threshold)) = (finding.value, finding.threshold) {
         let _ = writeln!(out, "<p class=\"measured\">measured {}, threshold {}</p>", number(value), number(threshold));
     }

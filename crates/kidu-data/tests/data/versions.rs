@@ -106,7 +106,7 @@ fn a_snapshot_knows_classes_and_an_unchanged_folder_makes_no_version() {
     fs::rename(root.join("train/dog/000.png"), root.join("train/cat/dog.png")).unwrap();
     let second = take(&store, &root);
     assert_eq!((second.changes.relabelled, second.changes.added), (1, 0));
-    assert_eq!(second.version.parents, [first.version.id.clone()]);
+    assert_eq!(second.version.parents, std::slice::from_ref(&first.version.id));
     // Changed back: the old version again, and a line in the log.
     fs::rename(root.join("train/cat/dog.png"), root.join("train/dog/000.png")).unwrap();
     let back = take(&store, &root);
@@ -508,7 +508,7 @@ fn a_snapshot_killed_at_any_step_leaves_no_broken_version() {
         // The next one finds what the killed one left, and the store is as if nothing had happened.
         let options = SnapshotOptions { tag: Some("gold".into()), ..SnapshotOptions::default() };
         let second = snapshot(&path, &root, &options, &Silent).unwrap().version;
-        assert_eq!(second.parents, [first.id.clone()]);
+        assert_eq!(second.parents, std::slice::from_ref(&first.id));
         let log: Vec<_> = store.log(None).unwrap();
         assert_eq!((log.len(), log[0].tags.as_slice(), store.ids().unwrap().len()), (2, &["gold".to_string()][..], 2));
         assert_eq!(verify(&store, &Silent).unwrap().unneeded, 0);

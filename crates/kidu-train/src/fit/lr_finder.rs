@@ -304,7 +304,9 @@ mod tests {
     fn the_average_has_no_bias_at_its_beginning() {
         let settings = LrFinderSettings { early_stop_threshold: None, ..LrFinderSettings::default() };
         let mut curve = Curve::new(&settings);
-        (0..100).for_each(|_| drop(curve.push(3.0)));
+        for _ in 0..100 {
+            curve.push(3.0);
+        }
         assert!(curve.smoothed.iter().all(|s| (s - 3.0).abs() < 1e-9));
     }
 }
