@@ -2,23 +2,28 @@
 
 mod color;
 mod crop;
+pub mod functional;
 mod geometry;
 mod histogram;
+pub mod pipeline;
 pub mod randaugment;
 pub mod settings;
+pub mod zoo;
 
 use image::{RgbImage, imageops};
 use kidu_core::{ImageSpec, rng::ChaCha8Rng};
 use rand::RngExt;
 
+use self::{functional::pool, zoo::Canvas};
 pub use self::{
     randaugment::Op,
     settings::{AugmentError, AugmentSettings, AugmentationPipeline, RandAugmentSettings, RandomResizedCropSettings},
+    zoo::Transform,
 };
 use crate::preprocess::Preprocessor;
 
-/// Applies [`AugmentSettings`] to one image after another: random resized crop (or plain resizing), horizontal flip,
-/// then RandAugment.
+/// Applies [`AugmentSettings`] to one image after another. Pipeline 0: random resized crop (or plain resizing), horizontal
+/// flip, RandAugment, then a list of one's own. Pipeline 1: plain resizing, then the list.
 #[derive(Clone, Debug)]
 pub struct Augmenter {
     settings: AugmentSettings,
@@ -29,7 +34,7 @@ impl Augmenter {
     /// Checks the settings.
     ///
     /// # Errors
-    /// [`AugmentError`], naming the key and its range, or saying that the pipeline is not built.
+    /// [`AugmentError`], naming the key and its range.
     pub fn new(settings: &AugmentSettings, spec: &ImageSpec) -> Result<Self, AugmentError> {
         settings.validate()?;
         spec.validate().map_err(AugmentError::ImageSpec)?;
@@ -49,6 +54,28 @@ impl Augmenter {
     /// One augmented copy of `image`, of exactly the specified size. The same image and the same state of `rng` give
     /// the same pixels.
     pub fn apply(&self, image: &RgbImage, rng: &mut ChaCha8Rng) -> RgbImage {
+        let list = self.settings.transforms.as_deref().unwrap_or_default();
+        let mut canvas = match self.settings.pipeline {
+            AugmentationPipeline::Albumentations => Canvas::of_original(image, &self.preprocessor),
+            AugmentationPipeline::Standard | AugmentationPipeline::Off => {
+                let changed = self.standard(image, rng);
+                if list.is_empty() {
+                    return changed;
+                }
+                Canvas::of_resized(changed, &self.preprocessor)
+            }
+        };
+        canvas.run(list, rng);
+        canvas.finish()
+    }
+
+    /// Takes back an image that is no longer needed: its memory serves a later [`Augmenter::apply`] on this thread.
+    pub fn recycle(&self, image: RgbImage) {
+        pool::recycle(image);
+    }
+
+    /// Crop, flip and RandAugment.
+    fn standard(&self, image: &RgbImage, rng: &mut ChaCha8Rng) -> RgbImage {
         let mut out = match &self.settings.random_resized_crop {
             Some(crop) => {
                 let rect = crop::random_rect(image.width(), image.height(), crop, rng);
