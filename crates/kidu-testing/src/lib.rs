@@ -43,7 +43,7 @@ fn find_peer(modules: &[&str]) -> Result<PathBuf, String> {
         .map(PathBuf::from)
         .ok_or("set KIDU_PEER_PYTHON to a Python with tests/peers/requirements.txt")?;
     let find = "import importlib.util, sys; \
-                sys.exit(' '.join(m for m in sys.argv[1:] if importlib.util.find_spec(m) is None))";
+                sys.exit(' '.join(m for m in sys.argv[1:] if importlib.util.find_spec(m) is None) or None)";
     match Command::new(&python).args(["-c", find]).args(modules).output() {
         Ok(out) if out.status.success() => Ok(python),
         Ok(out) => Err(format!("{} lacks: {}", python.display(), String::from_utf8_lossy(&out.stderr).trim())),

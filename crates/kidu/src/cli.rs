@@ -16,7 +16,7 @@ pub(crate) use self::options::{
 
 pub(crate) use self::{
     bench::{BenchArgs, BenchPart},
-    data::{DataCommand, SplitArgs, SynthArgs},
+    data::{Background, DataCommand, PreviewArgs, SplitArgs, SynthArgs},
 };
 
 /// Image classifiers from annotation to production, in Rust.

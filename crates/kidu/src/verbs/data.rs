@@ -1,5 +1,6 @@
 //! `kidu data`: one file a verb.
 
+mod preview;
 mod split;
 mod synth;
 
@@ -7,6 +8,7 @@ use crate::{Outcome, cli::DataCommand};
 
 pub(super) fn run(command: &DataCommand) -> Outcome {
     match command {
+        DataCommand::Preview(arguments) => preview::run(arguments),
         DataCommand::Split(arguments) => split::run(arguments),
         DataCommand::Synth(arguments) => synth::run(arguments),
     }

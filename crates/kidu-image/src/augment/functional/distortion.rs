@@ -10,10 +10,11 @@ use super::{
 
 /// The bend of a lens, positive for a pincushion and negative for a barrel: albumentations' `OpticalDistortion` with its
 /// camera (`cv2.initUndistortRectifyMap` of focal lengths equal to the sides, the middle as centre, and `k` as both
-/// radial coefficients; then `cv2.remap`).
+/// radial coefficients; then `cv2.remap`). The middle lies between the outermost pixels, at half of the side less one;
+/// albumentations takes half of the side for one of its two uses, which shifts the image by half a pixel.
 pub fn optical_distortion(image: &RgbImage, k: f64, mode: BorderMode, fill: [u8; 3]) -> RgbImage {
     let (width, height) = (f64::from(image.width()), f64::from(image.height()));
-    let (cx, cy) = (width / 2.0, height / 2.0);
+    let (cx, cy) = ((width - 1.0) / 2.0, (height - 1.0) / 2.0);
     let columns: Vec<f32> = (0..image.width()).map(|x| ((f64::from(x) - cx) / width) as f32).collect();
     let (k, scale_x, scale_y, cx, cy) = (k as f32, width as f32, height as f32, cx as f32, cy as f32);
     remap::remap(image, mode, fill, |y, row| {
@@ -94,38 +95,49 @@ pub fn piecewise_affine(
     assert_eq!(offsets.len(), rows * columns, "an offset for each point of the grid");
     let (right, bottom) = ((image.width().max(1) - 1) as f32, (image.height().max(1) - 1) as f32);
     let across = cells(image.width(), columns);
+    let numbers: Vec<f32> = (0..image.width()).map(|x| x as f32).collect();
     remap::remap(image, mode, fill, |y, row| {
         let at = if bottom > 0.0 { y as f32 * (rows - 1) as f32 / bottom } else { 0.0 };
         let cell = (at as usize).min(rows - 2);
         let v = at - cell as f32;
         let upper = &offsets[cell * columns..(cell + 1) * columns];
         let lower = &offsets[(cell + 1) * columns..(cell + 2) * columns];
-        let target = row.x.iter_mut().zip(&mut row.y);
-        for (i, ((x, y_out), (cell, u))) in target.zip(&across).enumerate() {
-            let (nw, ne, sw, se) = (upper[*cell], upper[cell + 1], lower[*cell], lower[cell + 1]);
-            let part = |c: usize| {
-                if *u >= v {
-                    nw[c] + u * (ne[c] - nw[c]) + v * (se[c] - ne[c])
-                } else {
-                    nw[c] + v * (sw[c] - nw[c]) + u * (se[c] - sw[c])
+        vectorize(
+            #[inline(always)]
+            || {
+                for (cell, (start, places)) in across.iter().enumerate() {
+                    let part = *start..*start + places.len();
+                    let (nw, ne, sw, se) = (upper[cell], upper[cell + 1], lower[cell], lower[cell + 1]);
+                    let offset = |c: usize, u: f32| {
+                        let right = nw[c] + u * (ne[c] - nw[c]) + v * (se[c] - ne[c]);
+                        let left = nw[c] + v * (sw[c] - nw[c]) + u * (se[c] - sw[c]);
+                        if u >= v { right } else { left }
+                    };
+                    let target = row.x[part.clone()].iter_mut().zip(&mut row.y[part.clone()]);
+                    for ((x, y_out), (i, u)) in target.zip(numbers[part].iter().zip(places)) {
+                        *x = fixed((i + offset(0, *u)).max(0.0).min(right));
+                        *y_out = fixed((y as f32 + offset(1, *u)).max(0.0).min(bottom));
+                    }
                 }
-            };
-            *x = fixed((i as f32 + part(0)).clamp(0.0, right));
-            *y_out = fixed((y as f32 + part(1)).clamp(0.0, bottom));
-        }
+            },
+        );
     })
 }
 
-/// For each pixel along an axis of `points` grid points: the cell and the place in it, 0..=1.
-fn cells(length: u32, points: usize) -> Vec<(usize, f32)> {
+/// For each cell along an axis of `points` grid points: its first pixel, and the places of its pixels in it, 0..=1.
+fn cells(length: u32, points: usize) -> Vec<(usize, Vec<f32>)> {
     let last = (length.max(2) - 1) as f32;
-    (0..length)
-        .map(|x| {
-            let at = x as f32 * (points - 1) as f32 / last;
-            let cell = (at as usize).min(points - 2);
-            (cell, at - cell as f32)
-        })
-        .collect()
+    let mut cells = vec![(0, Vec::new()); points - 1];
+    for x in 0..length {
+        let at = x as f32 * (points - 1) as f32 / last;
+        let cell = (at as usize).min(points - 2);
+        let (start, places) = &mut cells[cell];
+        if places.is_empty() {
+            *start = x as usize;
+        }
+        places.push(at - cell as f32);
+    }
+    cells
 }
 
 #[cfg(test)]

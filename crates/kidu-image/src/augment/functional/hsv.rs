@@ -48,25 +48,26 @@ fn block(pixels: &[[u8; 3]; LANES], out: &mut [[u8; 3]; LANES], shift: [f32; 3])
     }
 }
 
+/// `numerator` (whole) times the rounded `factor`, divided by 4096 and rounded.
 #[inline(always)]
-fn whole(value: f32) -> f32 {
-    round_i32(value) as f32
+fn divided(numerator: f32, factor: f32) -> f32 {
+    ((round_i32(numerator).wrapping_mul(round_i32(factor)) + 2048) >> 12) as f32
 }
 
 #[inline(always)]
 fn shifted([r, g, b]: [f32; 3], [hue, saturation, value]: [f32; 3]) -> [f32; 3] {
     let v = r.max(g).max(b);
     let range = v - r.min(g).min(b);
-    let s = whole(255.0 * range / v.max(1.0));
-    let turn = 30.0 / range.max(1.0);
-    let h = if v == r {
-        (g - b) * turn
+    // OpenCV's fixed point of 12 bits, so that halves are rounded as there.
+    let s = divided(range, 255.0 * 4096.0 / v.max(1.0));
+    let turned = if v == r {
+        g - b
     } else if v == g {
-        (b - r) * turn + 60.0
+        b - r + 2.0 * range
     } else {
-        (r - g) * turn + 120.0
+        r - g + 4.0 * range
     };
-    let h = whole(h);
+    let h = divided(turned, 30.0 * 4096.0 / range.max(1.0));
     let h = if h < 0.0 { h + 180.0 } else { h } + hue;
     let h = if h >= 180.0 { h - 180.0 } else { h };
     let s = if s > 0.0 { (s + saturation).max(0.0).min(255.0) } else { 0.0 };

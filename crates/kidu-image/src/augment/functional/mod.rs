@@ -5,6 +5,7 @@
 
 mod blur;
 mod border;
+mod chacha;
 mod clahe;
 mod dihedral;
 mod distortion;

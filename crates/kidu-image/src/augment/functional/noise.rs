@@ -3,9 +3,10 @@
 use std::sync::LazyLock;
 
 use image::RgbImage;
+use kidu_core::rng::ChaCha8Rng;
 use rand::Rng;
 
-use super::{pool, simd::round_i32};
+use super::{chacha, pool, simd::round_i32};
 
 /// Equally likely values of a standard normal variable: the middles of so many equal shares of its probability, stretched
 /// so that their variance is exactly 1. They reach to 3.7 standard deviations.
@@ -34,11 +35,13 @@ impl NoiseTable {
 }
 
 /// Adds noise to each value, or with `per_channel` false the same to the three of a pixel.
-pub fn add_noise(image: &RgbImage, table: &NoiseTable, per_channel: bool, rng: &mut impl Rng) -> RgbImage {
+pub fn add_noise(image: &RgbImage, table: &NoiseTable, per_channel: bool, rng: &mut ChaCha8Rng) -> RgbImage {
     let mut out = pool::image(image.width(), image.height());
     let draws = if per_channel { image.as_raw().len() } else { image.as_raw().len() / 3 };
     let mut random = pool::take(2 * draws);
-    rng.fill_bytes(&mut random);
+    let mut seed = [0; 32];
+    rng.fill_bytes(&mut seed);
+    chacha::fill(&seed, &mut random);
     let draws = random.as_chunks::<2>().0.iter().map(|bytes| table.at(u16::from_le_bytes(*bytes)));
     let add = |value: u8, noise: i16| (i16::from(value) + noise).clamp(0, 255) as u8;
     if per_channel {
