@@ -216,7 +216,6 @@ pub(crate) fn augmentation_error(error: &AugmentError) -> DataError {
         AugmentError::Setting { key, value, rule } => {
             (format!("data.augmentation.{key}"), format!("{value} is not allowed; {rule}"))
         }
-        AugmentError::PipelineNotBuilt => ("data.augmentation.pipeline".into(), error.to_string()),
         _ => ("data.augmentation".into(), error.to_string()),
     };
     DataError::Setting { key, reason }

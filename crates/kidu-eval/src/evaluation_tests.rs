@@ -194,7 +194,7 @@ fn same(found: &Value, stored: &Value, at: &str) {
     }
 }
 
-/// Runs the comparison with the scikit-learn of a Python named by `KIDU_PEER_PYTHON`; the files stay in
+/// Runs the comparison with the scikit-learn of a Python named by `KIDU_PEER_PYTHONS`; the files stay in
 /// `KIDU_PEER_DIR` if that is set.
 #[test]
 fn equals_the_installed_scikit_learn() {

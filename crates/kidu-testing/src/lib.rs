@@ -2,7 +2,10 @@
 
 mod moto;
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 pub use moto::MotoServer;
 
@@ -23,10 +26,10 @@ pub fn shared(test: &str) -> Option<PathBuf> {
     skip(test, &format!("there is no folder {}; set KIDU_SHARED", path.display()))
 }
 
-/// A Python with the peers of `tests/peers/requirements.txt`: `KIDU_PEER_PYTHON`, which `.ci/run` sets. `modules` are
-/// those that the test imports.
+/// A Python with peers of `tests/peers`: the first of `KIDU_PEER_PYTHONS`, which `.ci/run` sets and colons part, or of
+/// `KIDU_PEER_PYTHON` that has all of `modules`, those that the test imports.
 ///
-/// Without it, or where a module is missing, a test prints why it is skipped and gets `None`; where `CI` is `true`
+/// Where none has them, a test prints why it is skipped and gets `None`; where `CI` is `true`
 /// that is a failure.
 ///
 /// # Panics
@@ -42,17 +45,31 @@ pub fn heavy_peer_python(test: &str, modules: &[&str]) -> Option<PathBuf> {
 }
 
 fn find_peer(modules: &[&str]) -> Result<PathBuf, String> {
-    let python = std::env::var_os("KIDU_PEER_PYTHON")
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from)
-        .ok_or("set KIDU_PEER_PYTHON to a Python with tests/peers/requirements.txt")?;
+    let listed = std::env::var_os("KIDU_PEER_PYTHONS").unwrap_or_default();
+    let single = std::env::var_os("KIDU_PEER_PYTHON").map(PathBuf::from);
+    let pythons = std::env::split_paths(&listed).chain(single).filter(|path| !path.as_os_str().is_empty());
+    let mut reasons = Vec::new();
+    for python in pythons {
+        match missing_modules(&python, modules) {
+            None => return Ok(python),
+            Some(reason) => reasons.push(reason),
+        }
+    }
+    match reasons.is_empty() {
+        true => Err("set KIDU_PEER_PYTHONS to Pythons with the packages of tests/peers/requirements*.txt".into()),
+        false => Err(reasons.join("; ")),
+    }
+}
+
+/// Why a Python cannot be used, if it cannot.
+fn missing_modules(python: &Path, modules: &[&str]) -> Option<String> {
     // An empty text would be an exit code of 1.
     let find = "import importlib.util, sys; \
                 sys.exit(' '.join(m for m in sys.argv[1:] if importlib.util.find_spec(m) is None) or None)";
-    match Command::new(&python).args(["-c", find]).args(modules).output() {
-        Ok(out) if out.status.success() => Ok(python),
-        Ok(out) => Err(format!("{} lacks: {}", python.display(), String::from_utf8_lossy(&out.stderr).trim())),
-        Err(error) => Err(format!("{} does not run: {error}", python.display())),
+    match Command::new(python).args(["-c", find]).args(modules).output() {
+        Ok(out) if out.status.success() => None,
+        Ok(out) => Some(format!("{} lacks: {}", python.display(), String::from_utf8_lossy(&out.stderr).trim())),
+        Err(error) => Some(format!("{} does not run: {error}", python.display())),
     }
 }
 

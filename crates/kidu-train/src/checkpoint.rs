@@ -38,8 +38,8 @@ pub struct RunState {
     pub step: u64,
     /// Sum of the losses of this epoch's images.
     pub loss_sum: f64,
-    /// Correct ones of this epoch's images.
-    pub correct: usize,
+    /// Correct ones of this epoch's images; a mixed image counts the share of the class that was predicted.
+    pub correct: f64,
     /// Images of this epoch so far.
     pub images: usize,
     /// The rate of the last step.

@@ -16,6 +16,7 @@ pub mod fit;
 pub mod history;
 pub mod loader_source;
 pub mod loss;
+pub mod mix;
 pub mod optimizer;
 pub mod profile;
 pub mod schedule;

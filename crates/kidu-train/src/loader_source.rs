@@ -8,6 +8,7 @@ use std::{
 
 use kidu_core::{ContentHasher, DatasetManifest, ImageSpec, Sha256Hex, Split};
 use kidu_data::{DataSettings, EpochIter, Loader, LoaderOptions};
+use kidu_image::augment::AugmentationPipeline;
 
 use crate::{
     error::{Result, TrainError},
@@ -150,7 +151,12 @@ fn summary(settings: &kidu_image::AugmentSettings) -> Augmentation {
     let settings = settings.canonical();
     let crop = settings.random_resized_crop.is_some().then(|| "random_resized_crop".to_string());
     let randaugment = settings.randaugment.is_some().then(|| "randaugment".to_string());
-    Augmentation { horizontal_flip: settings.horizontal_flip, others: crop.into_iter().chain(randaugment).collect() }
+    let list = settings.transforms.is_some().then(|| match settings.pipeline {
+        AugmentationPipeline::Albumentations => "the list of pipeline 1".to_string(),
+        AugmentationPipeline::Standard | AugmentationPipeline::Off => "data.augmentation.transforms".to_string(),
+    });
+    let others = crop.into_iter().chain(randaugment).chain(list).collect();
+    Augmentation { horizontal_flip: settings.horizontal_flip, others }
 }
 
 /// Everything that decides the plain images of a split and which of them are skipped. The version stands for the code

@@ -4,6 +4,7 @@ use burn::tensor::{Tensor, TensorData, activation::log_softmax};
 
 use crate::{
     error::{Result, TrainError},
+    mix::Mixed,
     settings::ClassWeights,
 };
 
@@ -39,6 +40,32 @@ impl CrossEntropy {
         let data = TensorData::new(self.targets(labels, classes), [images, classes]);
         let targets = Tensor::<2>::from_data(data, &logits.device());
         (log_softmax(logits, 1) * targets).sum().neg()
+    }
+
+    /// The loss of a mixed batch: both targets of an image count with their shares, smoothing included.
+    pub fn forward_mixed(&self, logits: Tensor<2>, labels: &[usize], mixed: &Mixed) -> Tensor<1> {
+        let [images, classes] = logits.dims();
+        let data = TensorData::new(self.mixed_targets(labels, mixed, classes), [images, classes]);
+        let targets = Tensor::<2>::from_data(data, &logits.device());
+        (log_softmax(logits, 1) * targets).sum().neg()
+    }
+
+    /// Like [`CrossEntropy::targets`]; the mean is weighted with the weights of the shares.
+    fn mixed_targets(&self, labels: &[usize], mixed: &Mixed, classes: usize) -> Vec<f32> {
+        let weight = |class: usize| self.weights.as_ref().map_or(1.0, |w| w[class]);
+        let pairs = || labels.iter().zip(&mixed.partners).zip(&mixed.shares).map(|((a, b), share)| (*a, *b, *share));
+        let total: f64 = pairs().map(|(a, b, share)| share * weight(a) + (1.0 - share) * weight(b)).sum();
+        let total = if total > 0.0 { total } else { 1.0 };
+        let spread = self.smoothing / classes as f64;
+        pairs()
+            .flat_map(|(a, b, share)| {
+                (0..classes).map(move |c| (c, f64::from(u8::from(c == a)), f64::from(u8::from(c == b)), share))
+            })
+            .map(|(c, own, other, share)| {
+                let hit = share * own + (1.0 - share) * other;
+                (weight(c) * (spread + hit * (1.0 - self.smoothing)) / total) as f32
+            })
+            .collect()
     }
 
     /// Row i holds what -log p of each class counts for image i; sums are divided by the weights of the targets.
@@ -80,6 +107,17 @@ pub fn count_correct(logits: &[f32], labels: &[usize]) -> usize {
     logits.chunks(classes.max(1)).zip(labels).filter(|(row, label)| largest(row) == **label).count()
 }
 
+/// How many rows of logits of a mixed batch are right: a row whose largest is at its label counts that label's share, at
+/// its partner's the rest (as the authors of mixup count).
+pub fn count_correct_mixed(logits: &[f32], labels: &[usize], mixed: &Mixed) -> f64 {
+    let classes = logits.len() / labels.len().max(1);
+    let row = |(i, row): (usize, &[f32])| {
+        let share = |label: usize, share: f64| if count_correct(row, &[label]) == 1 { share } else { 0.0 };
+        share(labels[i], mixed.shares[i]) + share(mixed.partners[i], 1.0 - mixed.shares[i])
+    };
+    logits.chunks(classes.max(1)).enumerate().map(row).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
@@ -88,6 +126,8 @@ mod tests {
 
     const LOGITS: [[f32; 3]; 4] = [[1.0, 2.0, -1.0], [0.5, 0.0, 3.0], [100.0, -100.0, 0.0], [0.1, 0.2, 0.3]];
     const LABELS: [usize; 4] = [1, 0, 1, 2];
+    const MIXED_LOSS: f32 = 11.268_707;
+    const MIXED_SMOOTHED_LOSS: f32 = 12.760_373;
 
     #[test]
     fn values_and_gradients_are_pytorchs() {
@@ -110,6 +150,31 @@ mod tests {
                 assert!((a - b).abs() < 1e-6, "{g:?} {gradient:?}");
             }
         }
+    }
+
+    #[test]
+    fn soft_targets_are_pytorchs() {
+        // torch.nn.functional.cross_entropy with probabilities as targets and label_smoothing.
+        let mixed = Mixed { partners: vec![2, 1, 0, 1], shares: vec![0.7, 0.7, 0.2, 0.5] };
+        let device = Device::flex();
+        for (smoothing, expected) in [(0.0, MIXED_LOSS), (0.1, MIXED_SMOOTHED_LOSS)] {
+            let logits = Tensor::<2>::from_floats(LOGITS, &device);
+            let criterion = CrossEntropy::new(&ClassWeights::None, smoothing, &[1, 1, 1]).unwrap();
+            let found = criterion.forward_mixed(logits, &LABELS, &mixed).into_scalar::<f32>();
+            assert!((found - expected).abs() < 1e-5 * expected, "{found} {expected}");
+        }
+        // Right at the label, at neither, at the partner, at the label.
+        assert!((count_correct_mixed(&LOGITS.concat(), &LABELS, &mixed) - (0.7 + 0.8 + 0.5)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn unmixed_shares_are_the_plain_loss() {
+        let given = ClassWeights::Given(vec![0.5, 2.0, 1.5]);
+        let criterion = CrossEntropy::new(&given, 0.1, &[1, 1, 1]).unwrap();
+        let alone = Mixed { partners: vec![0; 4], shares: vec![1.0; 4] };
+        assert_eq!(criterion.mixed_targets(&LABELS, &alone, 3), criterion.targets(&LABELS, 3));
+        let same = Mixed { partners: LABELS.to_vec(), shares: vec![0.5; 4] };
+        assert_eq!(criterion.mixed_targets(&LABELS, &same, 3), criterion.targets(&LABELS, 3));
     }
 
     #[test]

@@ -18,8 +18,8 @@ pub(crate) use self::options::{
 pub(crate) use self::{
     bench::{BenchArgs, BenchPart},
     data::{
-        CheckArgs, CheckoutArgs, DataCommand, DiffArgs, FailOn, GcArgs, ImportArgs, LogArgs, PushArgs, SnapshotArgs,
-        SplitArgs, StoreArgs, SynthArgs, TagCommand, VerifyArgs,
+        Background, CheckArgs, CheckoutArgs, DataCommand, DiffArgs, FailOn, GcArgs, ImportArgs, LogArgs, PreviewArgs,
+        PushArgs, SnapshotArgs, SplitArgs, StoreArgs, SynthArgs, TagCommand, VerifyArgs,
     },
     explain::{ExplainArgs, ExplainBaseline, ExplainMethod, IntegralMethod},
 };

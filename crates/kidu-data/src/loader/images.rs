@@ -111,6 +111,7 @@ impl Images {
                 let mut rng = rng::stream(self.seed, "augment", &[epoch, index as u64]);
                 let augmented = augmenter.apply(image, &mut rng);
                 self.preprocessor.normalize_into(&augmented, Layout::Chw, out);
+                augmenter.recycle(augmented);
             }
             None => self.preprocessor.normalize_into(image, Layout::Chw, out),
         }

@@ -4,7 +4,10 @@ use std::{fs, sync::Arc};
 
 use kidu_core::{DatasetManifest, Split, progress::Silent};
 use kidu_data::{Batch, BatchLimit, DataError, Loader, LoaderOptions, OnBadImage, load_one, prepare};
-use kidu_image::{AugmentSettings, Layout, Limits, Preprocessor};
+use kidu_image::{
+    AugmentSettings, Layout, Limits, Preprocessor,
+    augment::{AugmentationPipeline, Transform},
+};
 use tempfile::TempDir;
 
 use crate::support::{dir, fill, settings, spec};
@@ -30,6 +33,32 @@ fn evaluation() -> LoaderOptions {
 fn batches(manifest: &Arc<DatasetManifest>, options: LoaderOptions, epoch: u64, skip: usize) -> Vec<Batch> {
     let loader = Loader::new(Arc::clone(manifest), Split::Train, options).unwrap();
     loader.epoch(epoch, skip).collect::<Result<_, _>>().unwrap()
+}
+
+/// Pipeline 1 and every transform of the zoo.
+#[test]
+fn pipelines_of_many_transforms_do_not_depend_on_threads() {
+    let (_d, manifest) = dataset();
+    let zoo = Transform::NAMES.iter().filter_map(|name| Transform::by_name(name));
+    let zoo: Vec<Transform> = zoo.filter(|t| !matches!(t, Transform::OneOf(_) | Transform::Sequential(_))).collect();
+    for transforms in [None, Some(zoo)] {
+        let settings =
+            AugmentSettings { pipeline: AugmentationPipeline::Albumentations, transforms, ..Default::default() };
+        let options = |workers, seed, cache_bytes| LoaderOptions {
+            augment: Some(settings.clone()),
+            workers,
+            seed,
+            cache_bytes,
+            ..training()
+        };
+        let one = batches(&manifest, options(1, 11, 0), 2, 0);
+        for (workers, cache) in [(2, 0), (5, 0), (13, 0), (2, 1 << 30)] {
+            assert_eq!(batches(&manifest, options(workers, 11, cache), 2, 0), one);
+        }
+        assert_eq!(batches(&manifest, options(3, 11, 0), 2, 4), one[4..]);
+        assert_ne!(batches(&manifest, options(1, 12, 0), 2, 0), one);
+        assert_ne!(batches(&manifest, options(1, 11, 0), 3, 0), one);
+    }
 }
 
 #[test]

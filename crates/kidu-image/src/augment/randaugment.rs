@@ -40,10 +40,12 @@ pub enum Op {
     AutoContrast,
     /// Each channel's histogram is equalised.
     Equalize,
+    /// The negative; of AutoAugment only.
+    Invert,
 }
 
 impl Op {
-    /// All operations, in torchvision's order.
+    /// All operations of RandAugment and TrivialAugment, in torchvision's order.
     pub const ALL: [Self; 14] = [
         Self::Identity,
         Self::ShearX,
@@ -63,21 +65,42 @@ impl Op {
 
     /// Whether the strength goes both ways, with a sign drawn at random.
     pub fn is_signed(self) -> bool {
-        !matches!(self, Self::Identity | Self::Posterize | Self::Solarize | Self::AutoContrast | Self::Equalize)
+        !matches!(
+            self,
+            Self::Identity | Self::Posterize | Self::Solarize | Self::AutoContrast | Self::Equalize | Self::Invert
+        )
     }
 
     /// The strength of `magnitude` (0..=30), without sign: a shear, pixels (a share of `width` or `height`), degrees,
     /// a change of the blend factor, bits, or a threshold.
     pub fn strength(self, magnitude: u32, width: u32, height: u32) -> f64 {
-        let share = f64::from(magnitude) / GREATEST;
+        self.strength_at(f64::from(magnitude) / GREATEST, width, height)
+    }
+
+    /// The strength at a share of the greatest, in [0, 1], as RandAugment and AutoAugment have it.
+    pub fn strength_at(self, share: f64, width: u32, height: u32) -> f64 {
         match self {
-            Self::Identity | Self::AutoContrast | Self::Equalize => 0.0,
+            Self::Identity | Self::AutoContrast | Self::Equalize | Self::Invert => 0.0,
             Self::ShearX | Self::ShearY => 0.3 * share,
             Self::TranslateX => 150.0 / 331.0 * f64::from(width) * share,
             Self::TranslateY => 150.0 / 331.0 * f64::from(height) * share,
             Self::Rotate => 30.0 * share,
             Self::Brightness | Self::Color | Self::Contrast | Self::Sharpness => 0.9 * share,
             Self::Posterize => 8.0 - (4.0 * share).round_ties_even(),
+            Self::Solarize => 255.0 * (1.0 - share),
+        }
+    }
+
+    /// The strength at a share of the greatest, in [0, 1], as TrivialAugment's wide space has it.
+    pub fn wide_strength(self, share: f64) -> f64 {
+        match self {
+            Self::Identity | Self::AutoContrast | Self::Equalize | Self::Invert => 0.0,
+            Self::TranslateX | Self::TranslateY => 32.0 * share,
+            Self::Rotate => 135.0 * share,
+            Self::ShearX | Self::ShearY | Self::Brightness | Self::Color | Self::Contrast | Self::Sharpness => {
+                0.99 * share
+            }
+            Self::Posterize => 8.0 - (6.0 * share).round_ties_even(),
             Self::Solarize => 255.0 * (1.0 - share),
         }
     }
@@ -99,6 +122,7 @@ impl Op {
             Self::Solarize => histogram::solarize(&mut image, strength as f32),
             Self::AutoContrast => histogram::autocontrast(&mut image),
             Self::Equalize => histogram::equalize(&mut image),
+            Self::Invert => image.iter_mut().for_each(|value| *value = 255 - *value),
         }
         image
     }

@@ -1,8 +1,13 @@
 //! The keys below `data.augmentation`.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{
+    pipeline,
+    zoo::{Check, Transform, check_list},
+};
 
 /// Why settings cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -12,19 +17,12 @@ pub enum AugmentError {
     #[error("data.augmentation.{key} is {value}; {rule}")]
     Setting {
         /// The key below `data.augmentation`.
-        key: &'static str,
+        key: String,
         /// The value.
         value: String,
         /// What is allowed.
         rule: &'static str,
     },
-    /// Pipeline 1 (the albumentations-style one) does not exist yet.
-    #[error(
-        "data.augmentation.pipeline=1 (blur, noise and colour in the style of albumentations) is not built yet; use \
-         data.augmentation.pipeline=0, with data.augmentation.randaugment for stronger changes, or \
-         data.augmentation.pipeline=none"
-    )]
-    PipelineNotBuilt,
     /// The image specification is unusable.
     #[error("the network's input cannot be made: {0}; check data.image_size, data.mean and data.std")]
     ImageSpec(String),
@@ -35,10 +33,10 @@ pub enum AugmentError {
 pub enum AugmentationPipeline {
     /// `none` or `null`: nothing random, whatever the other keys say.
     Off,
-    /// `0`: random resized crop, horizontal flip and RandAugment, as the other keys say.
+    /// `0`: random resized crop, horizontal flip and RandAugment, as the other keys say, then `transforms`.
     #[default]
     Standard,
-    /// `1`: the albumentations-style one; refused by [`super::Augmenter::new`] for now.
+    /// `1`: the whole image, resized, then `transforms`; without them the list of [`pipeline::albumentations`].
     Albumentations,
 }
 
@@ -55,6 +53,10 @@ pub struct AugmentSettings {
     pub random_resized_crop: Option<RandomResizedCropSettings>,
     /// RandAugment; `null` is off.
     pub randaugment: Option<RandAugmentSettings>,
+    /// A list of transforms of one's own: after the others in pipeline 0, instead of the list of pipeline 1. `null` is
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transforms: Option<Vec<Transform>>,
 }
 
 /// A random part of the image (Szegedy et al. 2014, arXiv 1409.4842, section 6; torchvision's `RandomResizedCrop`).
@@ -85,6 +87,7 @@ impl Default for AugmentSettings {
             horizontal_flip: 0.5,
             random_resized_crop: Some(RandomResizedCropSettings::default()),
             randaugment: None,
+            transforms: None,
         }
     }
 }
@@ -104,59 +107,89 @@ impl Default for RandAugmentSettings {
 impl AugmentSettings {
     /// Nothing random.
     pub fn none() -> Self {
-        Self { pipeline: AugmentationPipeline::Off, horizontal_flip: 0.0, random_resized_crop: None, randaugment: None }
+        Self {
+            pipeline: AugmentationPipeline::Off,
+            horizontal_flip: 0.0,
+            random_resized_crop: None,
+            randaugment: None,
+            transforms: None,
+        }
+    }
+
+    /// The list that is run at the end: one's own, or that of pipeline 1.
+    pub fn list(&self) -> Cow<'_, [Transform]> {
+        match (self.pipeline, &self.transforms) {
+            (AugmentationPipeline::Off, _) | (AugmentationPipeline::Standard, None) => Cow::Borrowed(&[]),
+            (AugmentationPipeline::Albumentations, None) => Cow::Owned(pipeline::albumentations()),
+            (_, Some(transforms)) => Cow::Borrowed(transforms),
+        }
     }
 
     /// Whether nothing random is done: every copy of an image is the same.
     pub fn is_none(&self) -> bool {
         let idle = self.horizontal_flip == 0.0 && self.random_resized_crop.is_none() && self.randaugment.is_none();
+        let empty = self.list().iter().all(|transform| transform.p() == 0.0);
         match self.pipeline {
             AugmentationPipeline::Off => true,
-            AugmentationPipeline::Standard => idle,
-            AugmentationPipeline::Albumentations => false,
+            AugmentationPipeline::Standard => idle && empty,
+            AugmentationPipeline::Albumentations => empty,
         }
     }
 
-    /// The same changes in one spelling: settings that do nothing become [`AugmentSettings::none`].
+    /// The same changes in one spelling: settings that do nothing become [`AugmentSettings::none`], the list of pipeline
+    /// 1 is written out, and keys that it does not use are cleared.
     #[must_use]
     pub fn canonical(&self) -> Self {
-        if self.is_none() { Self::none() } else { self.clone() }
-    }
-
-    /// Checks all ranges.
-    ///
-    /// # Errors
-    /// [`AugmentError::Setting`] for the first key out of range, [`AugmentError::PipelineNotBuilt`] for pipeline 1.
-    pub fn validate(&self) -> Result<(), AugmentError> {
-        let fail = |key, value: String, rule| Err(AugmentError::Setting { key, value, rule });
-        if !(0.0..=1.0).contains(&self.horizontal_flip) {
-            return fail("horizontal_flip", self.horizontal_flip.to_string(), "it is a probability, in [0, 1]");
-        }
-        if let Some(crop) = &self.random_resized_crop {
-            let [low, high] = crop.scale;
-            if !(low > 0.0 && low <= high && high <= 1.0) {
-                let rule = "it is [least, greatest] share of the area, both in (0, 1]";
-                return fail("random_resized_crop.scale", format!("{:?}", crop.scale), rule);
-            }
-            let [low, high] = crop.ratio;
-            if !(low > 0.0 && low <= high && high.is_finite()) {
-                let rule = "it is [least, greatest] width / height, both positive";
-                return fail("random_resized_crop.ratio", format!("{:?}", crop.ratio), rule);
-            }
-        }
-        if let Some(settings) = &self.randaugment {
-            if !(1..=16).contains(&settings.num_ops) {
-                let rule = "use 1 to 16, or randaugment=null for none";
-                return fail("randaugment.num_ops", settings.num_ops.to_string(), rule);
-            }
-            if settings.magnitude > 30 {
-                return fail("randaugment.magnitude", settings.magnitude.to_string(), "use 0 to 30");
-            }
+        if self.is_none() {
+            return Self::none();
         }
         match self.pipeline {
-            AugmentationPipeline::Albumentations => Err(AugmentError::PipelineNotBuilt),
-            AugmentationPipeline::Off | AugmentationPipeline::Standard => Ok(()),
+            AugmentationPipeline::Albumentations => {
+                Self { pipeline: self.pipeline, transforms: Some(self.list().into_owned()), ..Self::none() }
+            }
+            AugmentationPipeline::Standard | AugmentationPipeline::Off => {
+                let transforms = self.transforms.clone().filter(|list| !list.is_empty());
+                Self { transforms, ..self.clone() }
+            }
         }
+    }
+
+    /// Checks all ranges, those of the list too.
+    ///
+    /// # Errors
+    /// [`AugmentError::Setting`] for the first key out of range.
+    pub fn validate(&self) -> Result<(), AugmentError> {
+        let broken = |key: &str, value: String, rule| Err(AugmentError::Setting { key: key.to_string(), value, rule });
+        if !(0.0..=1.0).contains(&self.horizontal_flip) {
+            return broken("horizontal_flip", self.horizontal_flip.to_string(), "it is a probability, in [0, 1]");
+        }
+        let mut check = Check::at("random_resized_crop");
+        self.random_resized_crop.iter().for_each(|crop| crop.check(&mut check));
+        check.finish()?;
+        let mut check = Check::at("randaugment");
+        self.randaugment.iter().for_each(|settings| settings.check(&mut check));
+        check.finish()?;
+        let mut check = Check::at("");
+        check_list("transforms", self.transforms.as_deref().unwrap_or_default(), &mut check);
+        check.finish()
+    }
+}
+
+impl RandomResizedCropSettings {
+    pub(super) fn check(&self, check: &mut Check) {
+        let [low, high] = self.scale;
+        let rule = "it is [least, greatest] share of the area, both in (0, 1]";
+        check.rule(low > 0.0 && low <= high && high <= 1.0, "scale", &self.scale, rule);
+        let [low, high] = self.ratio;
+        let rule = "it is [least, greatest] width / height, both positive";
+        check.rule(low > 0.0 && low <= high && high.is_finite(), "ratio", &self.ratio, rule);
+    }
+}
+
+impl RandAugmentSettings {
+    pub(super) fn check(&self, check: &mut Check) {
+        check.rule((1..=16).contains(&self.num_ops), "num_ops", &self.num_ops, "use 1 to 16");
+        check.rule(self.magnitude <= 30, "magnitude", &self.magnitude, "use 0 to 30");
     }
 }
 
@@ -182,7 +215,7 @@ impl de::Visitor<'_> for PipelineVisitor {
     type Value = AugmentationPipeline;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("0 (crop, flip, RandAugment) or none for data.augmentation.pipeline")
+        f.write_str("0 (crop, flip, RandAugment), 1 (albumentations' list) or none for data.augmentation.pipeline")
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
@@ -266,7 +299,12 @@ mod tests {
             (r#"{"random_resized_crop": {"ratio": [0, 1]}}"#, "random_resized_crop.ratio"),
             (r#"{"randaugment": {"num_ops": 0}}"#, "randaugment.num_ops is 0"),
             (r#"{"randaugment": {"magnitude": 31}}"#, "randaugment.magnitude is 31"),
-            (r#"{"pipeline": 1}"#, "is not built yet"),
+            (r#"{"transforms": [{"blur": {"blur_limit": [2, 5]}}]}"#, "transforms.0.blur.blur_limit is [2, 5]"),
+            (
+                r#"{"transforms": ["flip", {"one_of": {"transforms": [{"blur": {"p": 1.5}}]}}]}"#,
+                "data.augmentation.transforms.1.one_of.transforms.0.blur.p is 1.5",
+            ),
+            (r#"{"transforms": [{"one_of": {"transforms": []}}]}"#, "transforms.0.one_of.transforms is 0; it needs"),
         ];
         for (json, part) in cases {
             let error = read(json).validate().unwrap_err().to_string();

@@ -118,7 +118,7 @@ fn show(setup: &Setup<'_>, run: &Run, images: usize) {
         let state = &run.state;
         let lr = setup.schedule.rate(state.step, state.epoch, &state.plateau);
         let n = state.images.max(1) as f64;
-        let (loss, acc) = (state.loss_sum / n, state.correct as f64 / n);
+        let (loss, acc) = (state.loss_sum / n, state.correct / n);
         setup.request.progress.set_message(&format!("loss {loss:.3} acc {acc:.3} lr {lr:.1e}"));
         setup.request.progress.advance(images as u64);
     }
@@ -190,7 +190,7 @@ fn conclude(setup: &Setup<'_>, run: &mut Run, trackers: &mut Trackers, score: Op
         step: state.step,
         metrics: [
             (TRAIN_LOSS.to_string(), state.loss_sum / n),
-            (TRAIN_ACC.to_string(), state.correct as f64 / n),
+            (TRAIN_ACC.to_string(), state.correct / n),
             (LR.to_string(), state.lr),
         ]
         .into(),
@@ -210,7 +210,7 @@ fn conclude(setup: &Setup<'_>, run: &mut Run, trackers: &mut Trackers, score: Op
     let (top_k, actions) = state.top_k.after(&callbacks.model_checkpoint, &row);
     (state.top_k, state.superseded) = (top_k, actions.delete.clone());
     (state.epoch, state.batch) = (state.epoch + 1, 0);
-    (state.loss_sum, state.correct, state.images) = (0.0, 0, 0);
+    (state.loss_sum, state.correct, state.images) = (0.0, 0.0, 0);
     state.history.push(row.clone());
     // last.ckpt comes after what it speaks of, and deletions after it: a crash in between loses nothing.
     let last = callbacks.model_checkpoint.save_last.then_some(CheckpointDir::LAST);

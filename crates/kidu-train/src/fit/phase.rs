@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     evaluate::image_tensor,
     feature_cache::{self, FeatureCache, MEMORY_BUDGET, Probe},
+    mix::{self, Mixed},
     source::BatchSource,
 };
 
@@ -23,6 +24,8 @@ pub(super) struct Input {
     pub(super) x: Tensor<4>,
     pub(super) at: Cut,
     pub(super) labels: Vec<usize>,
+    /// The other labels, where images were mixed.
+    pub(super) mixed: Option<Mixed>,
 }
 
 /// An iterator over the inputs of an epoch.
@@ -73,11 +76,12 @@ impl Phase {
             ));
             return Ok(true);
         }
-        if !augmentation.others.is_empty() {
+        let others = [augmentation.others, request.model.mix().names()].concat();
+        if !others.is_empty() {
             progress.note(&format!(
                 "features of the frozen part are computed once for each image: {} cannot apply{}; \
                  trainer.cache_features=false brings it back, but trains much slower",
-                augmentation.others.join(" and "),
+                others.join(" and "),
                 if views > 1 { " (the horizontal flip does)" } else { "" }
             ));
         }
@@ -97,14 +101,16 @@ impl Phase {
     pub(super) fn train_inputs<'a>(&'a self, setup: &'a Setup<'a>, epoch: usize, skip: usize) -> Inputs<'a> {
         let source = setup.request.train.as_ref();
         let epoch = setup.source_epoch(epoch);
-        let Some(cache) = &self.train else { return from_images(setup, source, source.epoch(epoch, skip)) };
+        let Some(cache) = &self.train else {
+            return from_images(setup, source, source.epoch(epoch, skip), Some(epoch));
+        };
         let order = cache.epoch(setup.request.seed, epoch, source.augmentation().horizontal_flip);
         self.cached_inputs(setup, cache, order, source.batch_size(), skip)
     }
 
     /// The validation inputs, in order.
     pub(super) fn val_inputs<'a>(&'a self, setup: &'a Setup<'a>, source: &'a dyn BatchSource) -> Inputs<'a> {
-        let Some(cache) = &self.val else { return from_images(setup, source, source.epoch(0, 0)) };
+        let Some(cache) = &self.val else { return from_images(setup, source, source.epoch(0, 0), None) };
         let order = (0..cache.rows()).map(|row| (row, 0)).collect();
         self.cached_inputs(setup, cache, order, source.batch_size(), 0)
     }
@@ -144,21 +150,25 @@ impl Phase {
         Box::new((skip..batches).map(move |number| {
             let rows = &order[number * batch_size..((number + 1) * batch_size).min(order.len())];
             let (x, labels) = cache.batch(rows, &setup.device);
-            Ok(Input { number, x, at: cut, labels })
+            Ok(Input { number, x, at: cut, labels, mixed: None })
         }))
     }
 }
 
+/// Inputs of images. In training, `mixed_in` is the epoch of the source, and images are mixed if that is wanted.
 fn from_images<'a>(
     setup: &'a Setup<'a>,
     source: &'a dyn BatchSource,
     batches: crate::source::Batches<'a>,
+    mixed_in: Option<u64>,
 ) -> Inputs<'a> {
     let shape = source.image_shape();
+    let (settings, seed) = (setup.request.model.mix(), setup.request.seed);
     Box::new(batches.map(move |batch| {
-        let batch = batch?;
+        let mut batch = batch?;
+        let mixed = mixed_in.and_then(|epoch| mix::mix(&mut batch, shape, &settings, seed, epoch));
         let (number, labels) = (batch.number, batch.labels.clone());
-        Ok(Input { number, x: image_tensor(batch, shape, &setup.device), at: Cut::Image, labels })
+        Ok(Input { number, x: image_tensor(batch, shape, &setup.device), at: Cut::Image, labels, mixed })
     }))
 }
 

@@ -14,14 +14,15 @@ use crate::{
     error::{Result, TrainError},
     evaluate::host,
     feature_cache::unit,
-    loss::count_correct,
+    loss::{count_correct, count_correct_mixed},
     optimizer::Gradients,
 };
 
 /// What a batch gave.
 pub(super) struct StepResult {
     pub(super) loss: f64,
-    pub(super) correct: usize,
+    /// Fractions where images were mixed.
+    pub(super) correct: f64,
     pub(super) images: usize,
     /// Divided by the number of batches of a step.
     pub(super) gradients: Gradients,
@@ -29,7 +30,7 @@ pub(super) struct StepResult {
 
 /// Runs one batch forward and backward. The running statistics of the trained part move.
 pub(super) fn forward_backward(setup: &Setup<'_>, phase: &Phase, run: &mut Run, input: Input) -> Result<StepResult> {
-    let Input { number, x, at, labels } = input;
+    let Input { number, x, at, labels, mixed } = input;
     let cut = phase.cut;
     let x = if at < cut { run.profile.time("frozen part", || phase.at_cut(x, at))? } else { x };
     let (network, state) = (&run.network, &run.state);
@@ -44,8 +45,14 @@ pub(super) fn forward_backward(setup: &Setup<'_>, phase: &Phase, run: &mut Run, 
             _ => features,
         };
         let logits = network.classify(features);
-        let correct = count_correct(&host(logits.clone()), &labels);
-        (setup.criterion.forward(logits, &labels), correct)
+        let on_host = host(logits.clone());
+        match &mixed {
+            None => (setup.criterion.forward(logits, &labels), count_correct(&on_host, &labels) as f64),
+            Some(mixed) => {
+                let correct = count_correct_mixed(&on_host, &labels, mixed);
+                (setup.criterion.forward_mixed(logits, &labels, mixed), correct)
+            }
+        }
     });
     let value = f64::from(loss.clone().into_scalar::<f32>());
     if !value.is_finite() {

@@ -1,6 +1,7 @@
 //! The typed settings of the groups `model`, `trainer`, `callbacks` and `logger`, with their ranges.
 
 mod callbacks;
+mod mix;
 mod model;
 mod optimizer;
 mod trainer;
@@ -8,6 +9,7 @@ mod values;
 
 pub use callbacks::{CallbackSettings, CheckpointSettings, EarlyStoppingSettings, EmaSettings, LoggerSettings};
 pub use kidu_data::BatchLimit;
+pub use mix::{MixSettings, MixupMode};
 pub use model::ModelSettings;
 pub use optimizer::{OptimizerName, OptimizerSettings, SchedulerName, SchedulerSettings};
 pub use trainer::{ProfilerName, TrainerSettings};

@@ -5,7 +5,8 @@ use kidu_models::{Freeze, WeightsSpec};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClassWeights, LearningRate, OptimizerSettings, Problem, Problems, SchedulerSettings, values::weights_text,
+    ClassWeights, LearningRate, MixSettings, MixupMode, OptimizerSettings, Problem, Problems, SchedulerSettings,
+    values::weights_text,
 };
 
 /// Which network, from which weights, and how it is optimised.
@@ -39,10 +40,21 @@ pub struct ModelSettings {
     pub label_smoothing: f64,
     /// Weights of the classes in the loss.
     pub class_weights: ClassWeights,
+    /// Mixup's alpha, see [`MixSettings`]; 0 is off.
+    pub mixup_alpha: f64,
+    /// CutMix's alpha; 0 is off.
+    pub cutmix_alpha: f64,
+    /// Probability that a batch is mixed, in [0, 1].
+    pub mixup_prob: f64,
+    /// Probability of CutMix rather than mixup where both are on, in [0, 1].
+    pub mixup_switch_prob: f64,
+    /// For whom mixing is drawn anew.
+    pub mixup_mode: MixupMode,
 }
 
 impl Default for ModelSettings {
     fn default() -> Self {
+        let mix = MixSettings::default();
         Self {
             name: "tf_efficientnet_lite0".into(),
             pad_type: None,
@@ -57,11 +69,27 @@ impl Default for ModelSettings {
             scheduler: SchedulerSettings::default(),
             label_smoothing: 0.0,
             class_weights: ClassWeights::None,
+            mixup_alpha: mix.mixup_alpha,
+            cutmix_alpha: mix.cutmix_alpha,
+            mixup_prob: mix.mixup_prob,
+            mixup_switch_prob: mix.mixup_switch_prob,
+            mixup_mode: mix.mixup_mode,
         }
     }
 }
 
 impl ModelSettings {
+    /// How the images of a batch are mixed.
+    pub fn mix(&self) -> MixSettings {
+        MixSettings {
+            mixup_alpha: self.mixup_alpha,
+            cutmix_alpha: self.cutmix_alpha,
+            mixup_prob: self.mixup_prob,
+            mixup_switch_prob: self.mixup_switch_prob,
+            mixup_mode: self.mixup_mode,
+        }
+    }
+
     /// All settings outside their ranges.
     pub fn validate(&self) -> Vec<Problem> {
         let mut p = Problems::default();
@@ -83,6 +111,7 @@ impl ModelSettings {
             "model.unfreeze_epoch",
             "needs model.freeze=backbone or a number of stages: nothing is frozen",
         );
+        self.mix().validate(&mut p);
         self.optimizer.validate(&mut p);
         self.scheduler.validate(&mut p);
         p.0

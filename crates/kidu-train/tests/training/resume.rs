@@ -45,7 +45,16 @@ fn uncached(r: &mut FitRequest<'_>) {
     r.model.learning_rate = 1e-3.into();
 }
 
-const RECIPES: [(&str, Recipe); 3] = [("everything", everything), ("cached", cached), ("uncached", uncached)];
+/// Mixup and CutMix with soft targets, on batches of an even and an odd number of images.
+fn mixed(r: &mut FitRequest<'_>) {
+    r.model.mixup_alpha = 0.4;
+    r.model.cutmix_alpha = 1.0;
+    r.model.mixup_prob = 0.8;
+    r.model.label_smoothing = 0.1;
+}
+
+const RECIPES: [(&str, Recipe); 4] =
+    [("everything", everything), ("cached", cached), ("uncached", uncached), ("mixed", mixed)];
 
 /// What must be equal, bit for bit.
 #[derive(Debug, PartialEq)]

@@ -6,6 +6,7 @@ mod diff;
 mod gc;
 mod import;
 mod log;
+mod preview;
 mod push;
 mod snapshot;
 mod split;
@@ -22,6 +23,7 @@ pub(super) fn run(command: &DataCommand) -> Outcome {
     match command {
         DataCommand::Import(arguments) => import::run(arguments),
         DataCommand::Check(arguments) => check::run(arguments),
+        DataCommand::Preview(arguments) => preview::run(arguments),
         DataCommand::Split(arguments) => split::run(arguments),
         DataCommand::Synth(arguments) => synth::run(arguments),
         DataCommand::Snapshot(arguments) => snapshot::run(arguments),

@@ -61,6 +61,23 @@ fn a_value_out_of_range_in_a_file_is_named_with_its_line() {
 }
 
 #[test]
+fn a_list_of_transforms_names_the_entry_and_the_nearest_word() {
+    let dir = scratch();
+    let list = |list: &str| format!("data.augmentation.transforms={list}");
+    for (value, words) in [
+        ("[flip, {gaus_noise: {p: 1}}]", ["'data.augmentation.transforms.1'", "did you mean 'gauss_noise'"]),
+        ("[{blur: {blur_limt: 3}}]", ["transforms.0.blur.blur_limt'", "transforms.0.blur.blur_limit'"]),
+        ("[{one_of: {transforms: [{blur: {p: 2}}]}}]", ["transforms.0.one_of.transforms.0.blur.p'", "probability"]),
+        ("[{clahe: {clip_limit: many}}]", ["transforms.0.clahe.clip_limit'", "[least, greatest]"]),
+    ] {
+        refuses(dir.path(), &[&list(value)], &words);
+    }
+    refuses(dir.path(), &["model.mixup_prob=2"], &["'model.mixup_prob' is 2", "probability"]);
+    refuses(dir.path(), &["model.mixup_mode=bach"], &["model.mixup_mode", "did you mean 'batch'"]);
+    refuses(dir.path(), &["data.augmentation.pipeline=2"], &["data.augmentation.pipeline", "albumentations"]);
+}
+
+#[test]
 fn an_unknown_option_of_a_group() {
     let dir = scratch();
     refuses(
