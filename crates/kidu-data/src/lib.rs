@@ -18,6 +18,7 @@ pub mod settings;
 pub mod split;
 pub mod synth;
 pub mod versions;
+mod working_copy;
 
 pub use archive::ArchiveLimits;
 pub use error::{DataError, Result};
@@ -27,3 +28,4 @@ pub use loader::{Batch, BatchLimit, EpochIter, Loader, LoaderOptions};
 pub use materialize::materialize;
 pub use prepare::{Prepared, Report, SummaryRow, prepare, summary};
 pub use settings::{CropMode, DataSettings, OnBadImage, OnDuplicate, OnNearDuplicate};
+pub use working_copy::working_copy;

@@ -1,5 +1,7 @@
 //! Each transform against OpenCV, albumentations and torchvision, with the same explicit parameters.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and tells what it saw")]
+
 use std::{fs, path::Path, process::Command};
 
 use image::{Rgb, RgbImage};
@@ -25,7 +27,7 @@ fn sample() -> RgbImage {
     RgbImage::from_fn(61, 47, |x, y| {
         use rand::RngExt;
         let (u, v) = (f64::from(x) / 61.0, f64::from(y) / 47.0);
-        let ring = if ((u - 0.5).hypot(v - 0.4) * 20.0) as u32 % 2 == 0 { 60.0 } else { 0.0 };
+        let ring = if (((u - 0.5).hypot(v - 0.4) * 20.0) as u32).is_multiple_of(2) { 60.0 } else { 0.0 };
         let values = [40.0 + 150.0 * u + ring, 200.0 * v + ring * 0.7, 120.0 + 90.0 * (6.0 * (u + v)).sin()];
         Rgb(values.map(|value| (value + 12.0 * noise.random::<f64>()).clamp(0.0, 255.0) as u8))
     })

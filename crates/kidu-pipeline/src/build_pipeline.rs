@@ -13,6 +13,8 @@ use crate::{
 pub const ACCURACY_PATH: &str = "multiclass_classification_metrics.accuracy.value";
 /// External input of the preprocess step: the files of the dataset.
 pub const DATASET: &str = "dataset";
+/// External input of the preprocess step: the annotations that are brought in, or that there are none.
+pub const ANNOTATIONS: &str = "annotations";
 /// External input of the train step: the file with the initial weights, or that there is none.
 pub const INITIAL_WEIGHTS: &str = "initial-weights";
 /// External input of the gate: the version to beat; see
@@ -35,6 +37,19 @@ fn parameters() -> Vec<Parameter> {
     vec![
         Parameter::new("InputDatasetZip", String, "the dataset: a folder or an archive").with_config_key("data.root"),
         Parameter::new("DataVersion", String, "content version the dataset must have, or 'any'").with_default("any"),
+        Parameter::new(
+            "Annotations",
+            String,
+            "annotations to bring in: a file, a folder or s3://bucket/prefix; or 'none'",
+        )
+        .with_default("none"),
+        Parameter::new("AnnotationImages", String, "folder of the images of the annotations, or 'none'")
+            .with_default("none"),
+        Parameter::new("NewClasses", String, "classes that only the annotations have: error, allow or ignore")
+            .with_default("error")
+            .with_allowed(["error", "allow", "ignore"]),
+        Parameter::new("DataStore", String, "store that keeps what is trained on as a version, or 'none'")
+            .with_default("none"),
         Parameter::new("Model", String, "timm's name of the architecture")
             .with_default("tf_efficientnet_lite0")
             .with_allowed(model::records().iter().map(|r| r.name))
@@ -68,9 +83,18 @@ fn preprocess() -> Step {
     Step {
         name: "preprocess".into(),
         kind: StepKind::Processing,
-        verb: verb("data split --out {@step_folder} {@config} data.root={external:dataset}"),
-        environment: vec![("KIDU_DATA_VERSION".into(), Arg::parameter("DataVersion"))],
-        inputs: vec![Input::external(DATASET, Some(Arg::parameter("InputDatasetZip")))],
+        verb: verb("data split --check error --out {@step_folder} {@config} data.root={external:dataset}"),
+        environment: vec![
+            ("KIDU_DATA_VERSION".into(), Arg::parameter("DataVersion")),
+            ("KIDU_ANNOTATIONS".into(), Arg::parameter("Annotations")),
+            ("KIDU_ANNOTATION_IMAGES".into(), Arg::parameter("AnnotationImages")),
+            ("KIDU_NEW_CLASSES".into(), Arg::parameter("NewClasses")),
+            ("KIDU_SNAPSHOT".into(), Arg::parameter("DataStore")),
+        ],
+        inputs: vec![
+            Input::external(DATASET, Some(Arg::parameter("InputDatasetZip"))),
+            Input::external(ANNOTATIONS, None),
+        ],
         outputs: vec![Output::new("dataset", "manifest.json")],
         after: vec![],
         cache: true,
@@ -81,9 +105,7 @@ fn preprocess() -> Step {
             "data.on_bad_image",
             "data.on_duplicate",
             "data.on_near_duplicate",
-            "data.check.near_distance",
-            "data.check.near_similarity",
-            "data.check.near_mirrored",
+            "data.check",
             "data.max_pixels",
             "data.max_side",
             "data.max_bytes",

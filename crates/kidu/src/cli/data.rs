@@ -124,6 +124,22 @@ pub(crate) struct SplitArgs {
     /// Also copy the images to DIR/train, DIR/val and DIR/test, for a job on another machine.
     #[arg(long, env = "KIDU_MATERIALIZE", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) materialize: Option<PathBuf>,
+    /// Annotations to bring in first, as `kidu data import` reads them: a file, a folder or s3://bucket/prefix. The given
+    /// data stays as it is; what is split lies in the run's folder. May be repeated; 'none' is none.
+    #[arg(long, env = "KIDU_ANNOTATIONS", value_name = "SOURCE", value_delimiter = ',')]
+    pub(crate) annotations: Vec<String>,
+    /// Folder with the images of the annotations; may be repeated.
+    #[arg(long, env = "KIDU_ANNOTATION_IMAGES", value_name = "DIR", value_delimiter = ',')]
+    pub(crate) annotation_images: Vec<String>,
+    /// What is done about classes that only the annotations have: error, allow or ignore.
+    #[arg(long, env = "KIDU_NEW_CLASSES", value_name = "CHOICE")]
+    pub(crate) new_classes: Option<String>,
+    /// Look everything over first, as `kidu data check` does, and stop on findings of this level.
+    #[arg(long, env = "KIDU_CHECK", value_enum)]
+    pub(crate) check: Option<FailOn>,
+    /// Keep what is split as a version in this store, by its content; 'none' is none.
+    #[arg(long, env = "KIDU_SNAPSHOT", value_name = "STORE", value_hint = ValueHint::DirPath)]
+    pub(crate) snapshot: Option<PathBuf>,
     /// Content version that the dataset must have; 'any' accepts all.
     #[arg(long, env = "KIDU_DATA_VERSION", value_name = "VERSION", default_value = "any")]
     pub(crate) data_version: String,

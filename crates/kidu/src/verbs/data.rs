@@ -6,6 +6,7 @@ mod diff;
 mod gc;
 mod import;
 mod log;
+mod preprocess;
 mod preview;
 mod push;
 mod snapshot;

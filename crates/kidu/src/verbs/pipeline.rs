@@ -8,11 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kidu_core::{Sha256Hex, files};
+use kidu_core::{ContentHasher, Sha256Hex, files, store::ObjectEntry};
 use kidu_models::WeightsSpec;
 use kidu_pipeline::{
     External, Pipeline, RunRecord, RunRequest, RunStatus, Runner, build_pipeline,
-    build_pipeline::{DATASET, INITIAL_WEIGHTS},
+    build_pipeline::{ANNOTATIONS, DATASET, INITIAL_WEIGHTS},
     render, run as runs,
     runner::Force,
     text,
@@ -63,12 +63,14 @@ pub(super) fn execute(configuration: &Configuration, arguments: &PipelineRunArgs
         parameters.insert("InputDatasetZip".into(), local.display().to_string().into());
     }
     let dataset = hash_dataset(&local, &console)?;
+    let annotations = annotations(parameters.get("Annotations").and_then(|v| v.as_str()))?;
     let request = RunRequest {
         parameters,
         config: configuration.composed.to_json(),
         config_arguments: pipeline.steps.iter().map(|s| (s.name.clone(), config_arguments.clone())).collect(),
         externals: BTreeMap::from([
             (DATASET.to_string(), External::new(dataset)),
+            (ANNOTATIONS.to_string(), annotations),
             (INITIAL_WEIGHTS.to_string(), initial_weights(configuration, &console)?),
         ]),
         registry: std::path::absolute(&registry.dir)?,
@@ -134,6 +136,26 @@ fn hash_dataset(root: &Path, progress: &dyn kidu_core::Progress) -> Outcome<Sha2
     let hash = hash_path(root).map(|h| h.sha256);
     progress.end();
     Ok(hash?)
+}
+
+/// Every file of the annotations counts; of those in S3 what the listing says of them. The images that they name count
+/// when the step runs.
+fn annotations(given: Option<&str>) -> Outcome<External> {
+    let mut hasher = ContentHasher::new("kidu annotations");
+    let sources = given.unwrap_or("none").split(',').map(str::trim).filter(|s| !s.is_empty() && *s != "none");
+    let mut none = true;
+    for source in sources {
+        none = false;
+        hasher = match stores::s3_uri(Path::new(source))? {
+            None => hasher.field("files", hash_path(Path::new(source))?.sha256.to_string()),
+            Some(uri) => {
+                let objects = stores::open_store(&uri)?.list_all("")?;
+                let line = |o: &ObjectEntry| format!("{} {} {}", o.key, o.info.size, o.info.etag);
+                hasher.field("objects", objects.iter().map(line).collect::<Vec<_>>().join("\n"))
+            }
+        };
+    }
+    Ok(if none { External::none() } else { External::new(hasher.finish()) })
 }
 
 fn initial_weights(configuration: &Configuration, progress: &dyn kidu_core::Progress) -> Outcome<External> {

@@ -179,7 +179,8 @@ fn tell(arguments: &CheckArgs, dir: &Path, report: &CheckReport, fixed: Option<&
     Ok(())
 }
 
-fn outcome(fail_on: FailOn, report: &CheckReport) -> Outcome {
+/// The failure that findings of a level or worse are.
+pub(super) fn outcome(fail_on: FailOn, report: &CheckReport) -> Outcome {
     let level = match fail_on {
         FailOn::Error => Severity::Error,
         FailOn::Warning => Severity::Warning,

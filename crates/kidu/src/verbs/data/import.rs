@@ -1,7 +1,8 @@
 //! `kidu data import`.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, path::Path, sync::Arc, time::Duration};
 
+use clap::Parser;
 use kidu_annotations::{ImportOptions, ImportReport, import, read::ReadOptions};
 use kidu_core::Progress;
 use kidu_fetch::{FetchOptions, LabelStudio, Policy, Retry, StoreBuckets, Token};
@@ -33,6 +34,32 @@ pub(super) fn run(arguments: &ImportArgs) -> Outcome {
         ui::place("imported into", &arguments.into);
     }
     Ok(())
+}
+
+/// The import as another verb needs it: everything else is as `kidu data import` has it without options.
+pub(super) fn bring_in(
+    sources: &[String],
+    images: &[String],
+    new_classes: Option<&str>,
+    into: &Path,
+    console: &Console,
+) -> Outcome<ImportReport> {
+    #[derive(Parser)]
+    struct Bare {
+        #[command(flatten)]
+        import: ImportArgs,
+    }
+    let mut words: Vec<OsString> = vec!["kidu data import".into(), "--into".into(), into.into()];
+    for folder in images {
+        words.extend(["--images".into(), folder.into()]);
+    }
+    if let Some(choice) = new_classes {
+        words.extend(["--new-classes".into(), choice.into()]);
+    }
+    words.push("--".into());
+    words.extend(sources.iter().map(OsString::from));
+    let arguments = Bare::try_parse_from(words).map_err(|e| Failure::usage(e.to_string()))?.import;
+    Ok(import(&arguments.sources, into, &options(&arguments)?, console)?)
 }
 
 fn options(arguments: &ImportArgs) -> Outcome<ImportOptions> {
@@ -102,7 +129,7 @@ fn fetching(arguments: &ImportArgs, limits: &Limits) -> Outcome<FetchOptions> {
     })
 }
 
-fn summary(report: &ImportReport) -> String {
+pub(super) fn summary(report: &ImportReport) -> String {
     let cells = |r: &kidu_annotations::ClassRow| {
         let numbers = [r.new, r.changed, r.unchanged, r.conflicting, r.ignored].map(|n| n.to_string());
         std::iter::once(r.class.clone()).chain(numbers).collect()
@@ -146,7 +173,7 @@ fn summary(report: &ImportReport) -> String {
 }
 
 /// What is worth a line each, on standard error.
-fn details(report: &ImportReport, console: &Console) {
+pub(super) fn details(report: &ImportReport, console: &Console) {
     let list = |what: &str, lines: Vec<String>| {
         if lines.is_empty() {
             return;

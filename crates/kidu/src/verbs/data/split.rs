@@ -3,6 +3,7 @@
 use kidu_data::{materialize, prepare};
 use serde_json::json;
 
+use super::preprocess::preprocess;
 use crate::{
     Outcome,
     cli::SplitArgs,
@@ -22,7 +23,9 @@ pub(super) fn run(arguments: &SplitArgs) -> Outcome {
     let held = run_dir::create(&configuration, Verb::Split, arguments.output.out.as_deref())?;
     let dir = held.path();
     let console = Console::new().with_log(&dir.join("kidu.log"));
-    let prepared = prepare(&*stores::local_data(data, &console)?, settings.seed, dir, &console)?;
+    let local = stores::local_data(data, &console)?;
+    let data = preprocess(arguments, &local, settings.seed, dir, &console)?;
+    let prepared = prepare(&data, settings.seed, dir, &console)?;
     held.note_data(&prepared.manifest);
     let wanted = &arguments.data_version;
     if wanted != "any" && *wanted != prepared.manifest.version {

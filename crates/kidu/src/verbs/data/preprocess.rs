@@ -1,0 +1,103 @@
+//! What happens to data before it is split, as the build pipeline's first step asks for it: annotations are brought in,
+//! everything is looked over, and what will be split is kept as a version.
+
+use std::{borrow::Cow, path::Path};
+
+use kidu_core::{Progress, files};
+use kidu_data::{
+    DataSettings,
+    check::{self, CheckReport, Evidence, Survey, gallery},
+    versions::{SnapshotOptions, snapshot},
+    working_copy,
+};
+use serde_json::{Value, json};
+
+use super::{check as doctor, import};
+use crate::{
+    Outcome,
+    cli::{FailOn, SplitArgs},
+    failure::Failure,
+    ui::Console,
+    verbs::model,
+};
+
+/// The folder of the run in which the images of the data and of the annotations come together.
+const SOURCE: &str = "source";
+
+/// A parameter of a pipeline cannot be left out; this stands for nothing.
+const NOTHING: &str = "none";
+
+/// Does what the options ask for. The data group that is returned has the root that is to be split.
+pub(super) fn preprocess<'a>(
+    arguments: &SplitArgs,
+    data: &'a DataSettings,
+    seed: u64,
+    dir: &Path,
+    console: &Console,
+) -> Outcome<Cow<'a, DataSettings>> {
+    let sources: Vec<String> = given(&arguments.annotations).cloned().collect();
+    let mut data = Cow::Borrowed(data);
+    let mut origin = json!({"root": data.root});
+    let store = arguments.snapshot.as_ref().filter(|s| s.as_os_str() != NOTHING);
+    if !sources.is_empty() || store.is_some() {
+        let Some(root) = &data.root else { return Err(Failure::usage("data.root is not set")) };
+        if data.version.is_some() {
+            return Err(Failure::usage(
+                "data.version names data that stays as it is: leave out --annotations and --snapshot",
+            ));
+        }
+        let to = dir.join(SOURCE);
+        working_copy(root, &to, dir, console)?;
+        origin["annotations"] = bring_in(arguments, &sources, &to, console)?;
+        data.to_mut().root = Some(to);
+    }
+    if let Some(level) = arguments.check {
+        look_over(&data, level, seed, dir, console)?;
+    }
+    if let Some(store) = store {
+        let root = data.root.clone().unwrap_or_default();
+        let options = SnapshotOptions {
+            message: "split for training".into(),
+            author: model::actor(None),
+            dataset: origin["root"].as_str().and_then(|r| Path::new(r).file_stem()).map(|s| s.to_string_lossy().into()),
+            source: Some(origin),
+            ..SnapshotOptions::default()
+        };
+        let taken = snapshot(store, &root, &options, console)?;
+        let known = if taken.new { "" } else { ", known already" };
+        console.note(&format!("data version {}{known}, kept in {}", taken.version.id.short(), store.display()));
+        data.to_mut().store = Some(store.clone());
+    }
+    Ok(data)
+}
+
+fn given(values: &[String]) -> impl Iterator<Item = &String> {
+    values.iter().filter(|v| !v.trim().is_empty() && *v != NOTHING)
+}
+
+fn bring_in(arguments: &SplitArgs, sources: &[String], to: &Path, console: &Console) -> Outcome<Value> {
+    if sources.is_empty() {
+        return Ok(Value::Null);
+    }
+    let images: Vec<String> = given(&arguments.annotation_images).cloned().collect();
+    let report = import::bring_in(sources, &images, arguments.new_classes.as_deref(), to, console)?;
+    console.note(import::summary(&report).trim_end());
+    import::details(&report, console);
+    Ok(json!({"sources": sources, "classes": report.classes}))
+}
+
+/// The data doctor without a network. Its gallery and its findings stay in the run's folder.
+fn look_over(data: &DataSettings, level: FailOn, seed: u64, dir: &Path, console: &Console) -> Outcome {
+    let Some(root) = &data.root else { return Err(Failure::usage("data.root is not set")) };
+    let survey = Survey::of(root, dir, console)?;
+    let measured = check::measure(&survey, data, None, console)?;
+    let report = check::judge(&survey, &measured.facts, &Evidence::default(), data, seed, console)?;
+    gallery::save(&dir.join(gallery::FILE), &report, &data.limits(), data.check.gallery_images, console)?;
+    files::write_json(&dir.join(CheckReport::FILE), &report)?;
+    console.note(&format!(
+        "looked over: {} findings, see {}",
+        report.findings.len(),
+        dir.join(gallery::FILE).display()
+    ));
+    doctor::outcome(level, &report)
+}
