@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, timeout::TimeoutConfig};
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::{
     Builder, Connector,
@@ -14,13 +14,11 @@ use kidu_core::store::{Result, StoreError};
 
 use crate::runtime;
 
-/// Requests are tried so often before a passing fault is reported.
-const ATTEMPTS: u32 = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two bytes of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is to differ from the environment. Without anything the usual chain decides, as for the AWS command line:
+/// What is to differ from the environment. Passing faults are tried three times, or `AWS_MAX_ATTEMPTS`. Without anything the usual chain decides, as for the AWS command line:
 /// environment variables, the profile of `~/.aws`, web identity, the role of the container or machine.
 #[derive(Clone, Debug, Default)]
 pub struct AwsSettings {
@@ -76,10 +74,8 @@ impl Aws {
     /// # Errors
     /// [`StoreError::Setup`] if `AWS_CA_BUNDLE` cannot be used.
     pub async fn load(settings: &AwsSettings) -> Result<Self> {
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http_client(tls()?))
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(
+        let mut loader =
+            aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http_client(tls()?)).timeout_config(
                 TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build(),
             );
         if let Some(region) = &settings.region {

@@ -203,6 +203,17 @@ fn canned(answers: Vec<Vec<u8>>) -> String {
     url
 }
 
+/// Reads a request whole. Its head.
+fn read_request(mut stream: &TcpStream) -> String {
+    let head = read_head(stream);
+    if head.contains("100-continue") {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
+    stream.read_exact(&mut vec![0; length]).unwrap();
+    head
+}
+
 fn read_head(mut stream: &TcpStream) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -238,6 +249,17 @@ fn an_answer_that_breaks_off_is_asked_for_again() {
     assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"whole text");
     let store = S3Store::from(open_canned(vec![broken; 4]));
     assert!(store.get("a", 100).unwrap_err().is_transient());
+}
+
+#[test]
+fn an_answer_of_unknown_size_is_limited_too() {
+    let chunked =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: \"x\"\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_vec();
+    let store = S3Store::from(open_canned(vec![chunked.clone(), chunked.clone(), chunked]));
+    assert!(matches!(store.get("a", 4), Err(StoreError::TooLarge { limit: 4, .. })));
+    assert_eq!(store.get("a", 5).unwrap(), b"hello");
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(store.get_to_file("a", &dir.path().join("a"), &GetOptions::default()).unwrap().size, 5);
 }
 
 #[test]
@@ -287,6 +309,46 @@ fn refusals_say_what_to_do() {
     assert!(matches!(expired, StoreError::Setup { .. }), "{expired}");
     let archived = get(answer("403 Forbidden", "", &xml("InvalidObjectState")));
     assert!(archived.to_string().contains("restore"), "{archived}");
+}
+
+#[test]
+fn a_completed_upload_whose_answer_was_lost_is_known_again() {
+    for ours in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let next = |answer: &[u8]| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let head = read_request(&stream);
+                stream.write_all(answer).unwrap();
+                head
+            };
+            let begun = b"<InitiateMultipartUploadResult><UploadId>U</UploadId></InitiateMultipartUploadResult>";
+            let head = next(&answer("200 OK", "", begun));
+            let writer =
+                head.lines().find_map(|line| line.strip_prefix("x-amz-meta-kidu-writer: ")).unwrap().to_owned();
+            assert!(next(&answer("200 OK", "ETag: \"p\"\r\n", b"")).starts_with("PUT"));
+            // Completed before, says the server.
+            next(&answer("404 Not Found", "", b"<Error><Code>NoSuchUpload</Code></Error>"));
+            let writer = if ours { writer } else { "somebody".into() };
+            let headers = format!("ETag: \"e-1\"\r\nx-amz-meta-kidu-writer: {writer}\r\n");
+            assert!(next(&answer("200 OK", &headers, b"")).starts_with("HEAD"));
+            if !ours {
+                assert!(next(&answer("204 No Content", "", b"")).starts_with("DELETE"), "given up");
+            }
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        std::fs::write(&path, "text").unwrap();
+        let in_parts = Transfer { threshold: 1, ..Transfer::default() };
+        let objects = S3Objects::open(&emulated(&url), &ObjectUri::parse("s3://bucket").unwrap()).unwrap();
+        let outcome = S3Store::from(objects.with_transfer(in_parts)).put_file("a", &path, &PutOptions::default());
+        match ours {
+            true => assert_eq!(outcome.unwrap().etag, "e-1"),
+            false => assert!(outcome.unwrap_err().to_string().contains("s3://bucket/a")),
+        }
+        server.join().unwrap();
+    }
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn find_peer(modules: &[&str]) -> Result<PathBuf, String> {
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
         .ok_or("set KIDU_PEER_PYTHON to a Python with tests/peers/requirements.txt")?;
+    // An empty text would be an exit code of 1.
     let find = "import importlib.util, sys; \
                 sys.exit(' '.join(m for m in sys.argv[1:] if importlib.util.find_spec(m) is None) or None)";
     match Command::new(&python).args(["-c", find]).args(modules).output() {

@@ -37,10 +37,10 @@ impl S3Objects {
             let info = info_of_get(&answer);
             let recorded = Recorded::of(&answer);
             let mut file = AtomicFile::create(path)?;
-            let found = if info.size > self.transfer.threshold && !info.etag.is_empty() {
+            let (found, size) = if info.size > self.transfer.threshold && !info.etag.is_empty() {
                 // Its connection is given up; the ranges have their own.
                 drop(answer.body);
-                self.fetch_ranges(key, &info, recorded, &mut file, options).await?
+                (self.fetch_ranges(key, &info, recorded, &mut file, options).await?, info.size)
             } else {
                 match self.stream(key, answer.body, path, file.file(), options, &mut told).await {
                     Err(e) if e.is_transient() && attempt + 1 < BODY_ATTEMPTS => {
@@ -54,11 +54,12 @@ impl S3Objects {
                 check_sha256(&self.uri(key), expected, &found)?;
             }
             file.commit()?;
-            return Ok(ObjectInfo { sha256: Some(found), ..info });
+            return Ok(ObjectInfo { size, sha256: Some(found), ..info });
         }
     }
 
     /// Writes an answer as it comes; the SDK holds it against S3's checksum. `told` bytes were reported by earlier tries.
+    /// Hash and size of what came.
     async fn stream(
         &self,
         key: &str,
@@ -67,7 +68,7 @@ impl S3Objects {
         file: &mut File,
         options: &GetOptions<'_>,
         told: &mut u64,
-    ) -> Result<Sha256Hex> {
+    ) -> Result<(Sha256Hex, u64)> {
         let mut sha256 = Sha256Stream::default();
         let mut arrived = 0;
         while let Some(chunk) = body.try_next().await.map_err(|e| self.body_fault(key, &e))? {
@@ -79,7 +80,7 @@ impl S3Objects {
                 *told = arrived;
             }
         }
-        Ok(sha256.finish())
+        Ok((sha256.finish(), arrived))
     }
 
     /// Fetches a large object of one version by ranges.

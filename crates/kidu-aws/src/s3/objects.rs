@@ -33,7 +33,7 @@ const REMOVE: Action = Action { verb: "remove", permission: "s3:DeleteObject" };
 /// User metadata with the content's SHA-256: S3 itself keeps none for objects that were sent in parts.
 pub(super) const SHA256_METADATA: &str = "kidu-sha256";
 /// User metadata by which a writer knows its own object again.
-const WRITER_METADATA: &str = "kidu-writer";
+pub(super) const WRITER_METADATA: &str = "kidu-writer";
 
 /// An answer that breaks off is asked for again so often; the SDK itself repeats only up to the answer's head.
 pub(super) const BODY_ATTEMPTS: u32 = 4;
@@ -133,21 +133,29 @@ impl S3Objects {
             let answer = self.request(key, &GetOptions::default()).await?;
             let size = info_of_get(&answer).size;
             if size > max_bytes {
-                return Err(StoreError::TooLarge { uri: self.uri(key), size, limit: max_bytes });
+                return Err(self.too_large(key, size, max_bytes));
             }
-            match self.collect(key, answer.body, size).await {
+            match self.collect(key, answer.body, max_bytes).await {
                 Err(e) if e.is_transient() && attempt + 1 < BODY_ATTEMPTS => attempt = pause(attempt).await,
                 collected => return collected,
             }
         }
     }
 
-    async fn collect(&self, key: &str, mut body: ByteStream, size: u64) -> Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).min(64 << 20));
+    /// Some servers do not tell the size beforehand.
+    async fn collect(&self, key: &str, mut body: ByteStream, max_bytes: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
         while let Some(chunk) = body.try_next().await.map_err(|e| self.body_fault(key, &e))? {
             bytes.extend_from_slice(&chunk);
+            if bytes.len() as u64 > max_bytes {
+                return Err(self.too_large(key, bytes.len() as u64, max_bytes));
+            }
         }
         Ok(bytes)
+    }
+
+    fn too_large(&self, key: &str, size: u64, limit: u64) -> StoreError {
+        StoreError::TooLarge { uri: self.uri(key), size, limit }
     }
 
     /// Asks for an object as a whole: its head, and its body still to come.
@@ -202,7 +210,7 @@ impl S3Objects {
     pub async fn put_if_absent(&self, key: &str, bytes: &[u8], options: &PutOptions<'_>) -> Result<bool> {
         let sha256 = self.checked_sha256(key, bytes, options)?;
         let full = self.full_key(key)?;
-        let writer = format!("{:032x}", rand::random::<u128>());
+        let writer = new_writer();
         let mut attempt = 0;
         let created = loop {
             let request = self.client.put_object().bucket(&self.bucket).key(&full).if_none_match("*");
@@ -218,7 +226,7 @@ impl S3Objects {
             let facts = Facts::of(&e);
             if facts.is_condition_failed() {
                 // Ours, if an earlier try was carried out and only its answer was lost.
-                break self.is_written_by(key, &writer).await?;
+                break self.written_by(key, &writer).await?.is_some();
             }
             if !facts.is_conflict() || attempt + 1 >= BODY_ATTEMPTS {
                 return Err(self.fault(WRITE, key, &e));
@@ -231,13 +239,15 @@ impl S3Objects {
         Ok(created)
     }
 
-    async fn is_written_by(&self, key: &str, writer: &str) -> Result<bool> {
+    /// What is known of an object if that writer wrote it: settles a write whose answer was lost.
+    pub(super) async fn written_by(&self, key: &str, writer: &str) -> Result<Option<ObjectInfo>> {
         match self.client.head_object().bucket(&self.bucket).key(self.full_key(key)?).send().await {
             Ok(answer) => {
-                Ok(answer.metadata().and_then(|m| m.get(WRITER_METADATA)).is_some_and(|found| found == writer))
+                let ours = answer.metadata().and_then(|m| m.get(WRITER_METADATA)).is_some_and(|found| found == writer);
+                Ok(ours.then(|| info_of_head(&answer)))
             }
             // Who may write but not read can only believe the refusal; an object may be gone again.
-            Err(e) if Facts::of(&e).is_missing() || Facts::of(&e).status == 403 => Ok(false),
+            Err(e) if Facts::of(&e).is_missing() || Facts::of(&e).status == 403 => Ok(None),
             Err(e) => Err(self.fault(READ, key, &e)),
         }
     }
@@ -324,6 +334,11 @@ impl S3Objects {
 pub(super) async fn pause(attempt: u32) -> u32 {
     tokio::time::sleep(Duration::from_millis(100 << attempt.min(6))).await;
     attempt + 1
+}
+
+/// A name that no other writer has.
+pub(super) fn new_writer() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 pub(super) fn content_type<'a>(options: &PutOptions<'a>) -> &'a str {

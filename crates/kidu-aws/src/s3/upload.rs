@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::{
     S3Objects, Transfer,
     checksum::check_sha256,
-    objects::{SHA256_METADATA, WRITE, content_type, unquoted},
+    objects::{SHA256_METADATA, WRITE, WRITER_METADATA, content_type, new_writer, unquoted},
 };
 use crate::fault::Action;
 
@@ -43,7 +43,9 @@ impl S3Objects {
         }
         let sha256 = sha256_of(path).await?;
         check_sha256(&self.uri(key), options.sha256, &sha256)?;
-        let upload = Upload { objects: self, key, id: self.begin(key, &sha256, options).await? };
+        let writer = new_writer();
+        let id = self.begin(key, &sha256, &writer, options).await?;
+        let upload = Upload { objects: self, key, id, writer };
         match upload.send_all(path, file, size, &sha256, options).await {
             Ok(etag) => Ok(ObjectInfo { size, etag, modified: None, sha256: Some(sha256) }),
             Err(e) => {
@@ -53,11 +55,12 @@ impl S3Objects {
         }
     }
 
-    async fn begin(&self, key: &str, sha256: &Sha256Hex, options: &PutOptions<'_>) -> Result<String> {
+    async fn begin(&self, key: &str, sha256: &Sha256Hex, writer: &str, options: &PutOptions<'_>) -> Result<String> {
         let request = self.client.create_multipart_upload().bucket(&self.bucket).key(self.full_key(key)?);
         let answer = request
             .content_type(content_type(options))
             .metadata(SHA256_METADATA, sha256.as_str())
+            .metadata(WRITER_METADATA, writer)
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .send()
             .await
@@ -75,6 +78,8 @@ struct Upload<'a> {
     objects: &'a S3Objects,
     key: &'a str,
     id: String,
+    /// Knows the completed object again.
+    writer: String,
 }
 
 impl Upload<'_> {
@@ -145,9 +150,16 @@ impl Upload<'_> {
             .upload_id(&self.id)
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
             .send()
-            .await
-            .map_err(|e| objects.fault(WRITE, self.key, &e))?;
-        Ok(unquoted(answer.e_tag()))
+            .await;
+        match answer {
+            Ok(answer) => Ok(unquoted(answer.e_tag())),
+            // It may have been completed all the same: its answer lost and the repeated request told that there is no
+            // such upload any more, or an answer that cannot be read. The object itself tells.
+            Err(e) => match objects.written_by(self.key, &self.writer).await {
+                Ok(Some(info)) => Ok(info.etag),
+                _ => Err(objects.fault(WRITE, self.key, &e)),
+            },
+        }
     }
 
     /// Best effort: the failure that led here is the one to report.
