@@ -17,7 +17,7 @@ use crate::{
     options::{ImportOptions, NewClasses},
     plan::{Facts, Image, Plan, Rules, plan},
     provenance::{self, Entry, recorded},
-    report::{ImportReport, SourceReport},
+    report::{ImportReport, SourceReport, Unavailable},
     select::{Group, Selected, select},
     settle::{Rule, Vote, newest_of_each},
     source::{self, SourceReading},
@@ -231,8 +231,7 @@ fn refuse(plan: &Plan, readings: &[SourceReading], outcome: &Outcome, options: &
     if !refused.is_empty() {
         return Err(ImportError::Conflicts { lines: refused });
     }
-    let unavailable: Vec<String> =
-        outcome.values().filter_map(|r| r.as_ref().err()).map(|u| format!("{}: {}", u.address, u.reason)).collect();
+    let unavailable: Vec<String> = outcome.values().filter_map(|r| r.as_ref().err()).map(Unavailable::line).collect();
     if options.strict {
         let lines = [problem_lines(readings), unavailable.clone()].concat();
         if !lines.is_empty() {

@@ -198,6 +198,17 @@ pub struct Unavailable {
     pub reason: String,
 }
 
+impl Unavailable {
+    /// As one line, with the address once.
+    pub fn line(&self) -> String {
+        if self.reason.contains(&self.address) {
+            self.reason.clone()
+        } else {
+            format!("{}: {}", self.address, self.reason)
+        }
+    }
+}
+
 impl ImportReport {
     /// Whether the import left the dataset as it was.
     pub fn is_unchanged(&self) -> bool {

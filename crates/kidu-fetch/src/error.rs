@@ -150,7 +150,7 @@ pub enum FetchError {
         address: String,
     },
     /// An object's name, and no object store is at hand.
-    #[error("{address}: {reason}")]
+    #[error("{}", once(address, reason))]
     NoStore {
         /// The address.
         address: String,
@@ -172,7 +172,7 @@ pub enum FetchError {
         reason: String,
     },
     /// The object store failed.
-    #[error("{address}: {reason}")]
+    #[error("{}", once(address, reason))]
     Store {
         /// The address.
         address: String,
@@ -240,6 +240,11 @@ fn hint(status: u16) -> &'static str {
         500.. => " (its own failure)",
         _ => "",
     }
+}
+
+/// A reason after its address, which it may name itself.
+fn once(address: &str, reason: &str) -> String {
+    if reason.contains(address) { reason.into() } else { format!("{address}: {reason}") }
 }
 
 fn whence(place: &str) -> String {

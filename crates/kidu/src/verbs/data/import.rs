@@ -192,10 +192,7 @@ pub(super) fn details(report: &ImportReport, console: &Console) {
         format!("{}: {}{id} was {}; {}", w.path, w.label, w.reason, w.outcome)
     });
     list("annotations withdrawn", withdrawn.collect());
-    list(
-        "images that cannot be used",
-        report.unavailable.iter().map(|u| format!("{}: {}", u.address, u.reason)).collect(),
-    );
+    list("images that cannot be used", report.unavailable.iter().map(|u| u.line()).collect());
     list("records that cannot be used", report.problems.iter().map(ToString::to_string).collect());
     list("answers with several classes", report.not_single_label.iter().map(ToString::to_string).collect());
     report.notes.iter().for_each(|n| console.note(n));
