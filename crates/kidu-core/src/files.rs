@@ -27,10 +27,9 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Error::Io`]; the old content is then still in place.
 pub fn write_atomic_with(path: &Path, write: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
-    let temporary = write_temporary(path, write)?;
-    temporary.persist(path).map_err(|e| Error::io("write", path, e.error))?;
-    sync_dir(&parent_of(path));
-    Ok(())
+    let mut file = AtomicFile::create(path)?;
+    write(file.file()).map_err(|e| Error::io("write", path, e))?;
+    file.commit()
 }
 
 /// Writes `path` whole unless something is there already: of several writers, in any process, one alone gets `true`.
@@ -39,8 +38,10 @@ pub fn write_atomic_with(path: &Path, write: impl FnOnce(&mut File) -> std::io::
 /// # Errors
 /// [`Error::Io`]; nothing is then written.
 pub fn create_atomic(path: &Path, bytes: &[u8]) -> Result<bool> {
-    let temporary = write_temporary(path, |file| file.write_all(bytes))?;
-    match temporary.persist_noclobber(path) {
+    let mut file = AtomicFile::create(path)?;
+    file.file().write_all(bytes).map_err(|e| Error::io("write", path, e))?;
+    file.sync()?;
+    match file.temporary.persist_noclobber(path) {
         Ok(_) => {
             sync_dir(&parent_of(path));
             Ok(true)
@@ -50,22 +51,55 @@ pub fn create_atomic(path: &Path, bytes: &[u8]) -> Result<bool> {
     }
 }
 
-/// A synced temporary file in the folder of `path`, to be renamed to it.
-fn write_temporary(
-    path: &Path,
-    write: impl FnOnce(&mut File) -> std::io::Result<()>,
-) -> Result<tempfile::NamedTempFile> {
-    let parent = parent_of(path);
-    create_dir_all(&parent)?;
-    let mut temporary = tempfile::Builder::new()
-        .prefix(TEMPORARY)
-        .rand_bytes(RANDOM)
-        .tempfile_in(&parent)
-        .map_err(|e| Error::io("create a file in", &parent, e))?;
-    write(temporary.as_file_mut()).map_err(|e| Error::io("write", path, e))?;
-    set_default_mode(temporary.as_file()).map_err(|e| Error::io("write", path, e))?;
-    temporary.as_file().sync_all().map_err(|e| Error::io("write", path, e))?;
-    Ok(temporary)
+/// A file that is written over some time and appears under its name when it is whole. Dropped before that, it leaves
+/// nothing.
+#[derive(Debug)]
+pub struct AtomicFile {
+    temporary: tempfile::NamedTempFile,
+    path: PathBuf,
+}
+
+impl AtomicFile {
+    /// Begins `path`, whose missing parent folders are made.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(path: &Path) -> Result<Self> {
+        let parent = parent_of(path);
+        create_dir_all(&parent)?;
+        let temporary = tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .rand_bytes(RANDOM)
+            .tempfile_in(&parent)
+            .map_err(|e| Error::io("create a file in", &parent, e))?;
+        Ok(Self { temporary, path: path.to_path_buf() })
+    }
+
+    /// The file to write to.
+    pub fn file(&mut self) -> &mut File {
+        self.temporary.as_file_mut()
+    }
+
+    /// Where the content is until [`AtomicFile::commit`], for writers that open it a second time.
+    pub fn temporary_path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Puts the file in its place, over any that is there, even over a power cut.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the old content is then still in place.
+    pub fn commit(self) -> Result<()> {
+        self.sync()?;
+        self.temporary.persist(&self.path).map_err(|e| Error::io("write", &self.path, e.error))?;
+        sync_dir(&parent_of(&self.path));
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        let file = self.temporary.as_file();
+        set_default_mode(file).and_then(|()| file.sync_all()).map_err(|e| Error::io("write", &self.path, e))
+    }
 }
 
 /// Removes from a folder (not from those below it) the temporary files that an interrupted [`write_atomic`] left, known

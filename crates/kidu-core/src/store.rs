@@ -3,6 +3,7 @@
 //! A store is opened at a place, [`ObjectUri`]: a folder, or a bucket with a prefix. Keys are relative to it, with `/`
 //! between their parts. [`FolderStore`] is here; S3 lives in its own crate, and this one knows nothing of AWS.
 
+mod cache;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod error;
@@ -12,6 +13,7 @@ mod uri;
 
 use std::path::Path;
 
+pub use cache::{Cached, StoreCache};
 pub use error::{Result, StoreError};
 pub use folder::FolderStore;
 pub use key::{MAX_KEY_BYTES, check_key, check_prefix};

@@ -21,7 +21,6 @@ pub mod ranking;
 pub mod reliability;
 pub mod report;
 pub mod scores;
-mod svg;
 pub mod text;
 
 pub use bootstrap::PairedComparison;

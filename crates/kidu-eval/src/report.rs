@@ -4,7 +4,9 @@ use std::{fmt::Write as _, path::Path};
 
 use kidu_core::files;
 
-use crate::{error::Result, evaluation::Evaluation, plots, predictions::Predictions, scores::Scores, svg::escape};
+use kidu_plot::escape;
+
+use crate::{error::Result, evaluation::Evaluation, plots, predictions::Predictions, scores::Scores};
 
 /// What the page says beside the numbers.
 #[derive(Clone, Debug, PartialEq)]

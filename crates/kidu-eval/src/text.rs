@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::{
-    evaluation::{ClassMetrics, Evaluation},
-    svg::shorten,
-};
+use kidu_plot::shorten;
+
+use crate::evaluation::{ClassMetrics, Evaluation};
 
 /// More classes than this are cut to those with the least F1.
 const MAX_ROWS: usize = 30;

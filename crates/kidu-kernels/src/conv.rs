@@ -8,7 +8,9 @@ use rayon::prelude::*;
 
 use crate::{
     buffer::{SLACK, with_scratch},
+    input::{Input, Prologue},
     matmul::{Finish, MatMul, Right, Start},
+    norm::NormBackward,
     pack::Packed,
     simd::Level,
 };
@@ -16,12 +18,24 @@ use crate::{
 /// Pixels that a weight gradient sums up before the sums go back to memory.
 const REDUCE_ROWS: usize = 256;
 
-/// Above this size there is one copy of a weight gradient, made in slices; below it there is one for each group of
-/// images.
+/// Above this size there is one copy of a weight gradient, made in slices; below it there is one for each part of the
+/// batch.
 const LARGE_WEIGHT: usize = 256 * 1024;
 
-/// Groups of images, and slices, that a weight gradient is made in.
-const PARTS: usize = 8;
+/// Slices that a large weight gradient is made in.
+const SLICES: usize = 8;
+
+/// Floats of partial sums of a weight gradient, about.
+const PARTS_FLOATS: usize = 512 * 1024;
+
+/// Floats of input and output gradient that [`backward`] handles together.
+const JOINT_FLOATS: usize = 128 * 1024;
+
+/// Floats of input that a prologue is applied to at a time.
+const PROLOGUE_FLOATS: usize = 32 * 1024;
+
+/// Floats of partial sums that a thread adds up at a time.
+const SUM_FLOATS: usize = 8 * 1024;
 
 /// The shape of a convolution of a batch, square kernel, without dilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,25 +184,29 @@ impl Epilogue<'_> {
 /// The convolution. `after` sees each finished chunk while it is in the cache, with its number.
 ///
 /// # Panics
-/// When a slice does not fit the shape.
-pub fn forward(
+/// When a slice does not fit the shape, or for an input with a prologue unless the convolution is pointwise.
+pub fn forward<'a>(
     shape: &ConvShape,
-    input: &[f32],
+    input: impl Into<Input<'a>>,
     weight: &Packed,
     epilogue: Epilogue<'_>,
     output: &mut [f32],
     after: impl Fn(usize, &[f32]) + Sync,
 ) {
+    let Input { values: input, prologue } = input.into();
     assert_eq!(input.len(), shape.input_len(), "input of another shape");
     assert_eq!(output.len(), shape.output_len(), "output of another shape");
     assert_eq!((weight.depth(), weight.columns()), (shape.depth(), shape.output), "weight of another shape");
     assert!(epilogue.residual.is_none_or(|r| r.len() == output.len()), "residual of another shape");
+    assert!(prologue.is_none() || shape.is_pointwise(), "a prologue needs a pointwise convolution");
     let (chunk, depth) = (shape.chunk(), shape.depth());
     output.par_chunks_mut(chunk * shape.output).enumerate().for_each(|(number, output)| {
         let first = number * chunk;
         let residual = epilogue.residual.map(|r| &r[first * shape.output..]);
         let epilogue = Epilogue { residual, ..epilogue };
-        if shape.is_pointwise() {
+        if let Some(prologue) = prologue {
+            product_of(&prologue, &input[first * depth..], weight, epilogue, output);
+        } else if shape.is_pointwise() {
             product(&input[first * depth..], weight, epilogue, output);
         } else {
             with_scratch(output.len() / shape.output * depth, |columns| {
@@ -197,6 +215,21 @@ pub fn forward(
             });
         }
         after(number, output);
+    });
+}
+
+/// [`product`] of an input with a prologue, some rows at a time that stay in the cache.
+fn product_of(prologue: &Prologue<'_>, left: &[f32], weight: &Packed, epilogue: Epilogue<'_>, output: &mut [f32]) {
+    let (depth, columns) = (weight.depth(), weight.columns());
+    let rows = (PROLOGUE_FLOATS / depth).max(56);
+    with_scratch(rows * depth, |scratch| {
+        for (number, output) in output.chunks_mut(rows * columns).enumerate() {
+            let (at, rows) = (number * rows, output.len() / columns);
+            let scratch = &mut scratch[..rows * depth];
+            prologue.write(&left[at * depth..][..rows * depth], scratch);
+            let residual = epilogue.residual.map(|r| &r[at * columns..]);
+            product(scratch, weight, Epilogue { residual, ..epilogue }, output);
+        }
     });
 }
 
@@ -343,33 +376,120 @@ fn scatter(shape: &ConvShape, columns: &[f32], first: usize, input: &mut [f32]) 
 pub fn backward_weight(shape: &ConvShape, input: &[f32], gradient: &[f32]) -> Vec<f32> {
     assert_eq!(input.len(), shape.input_len(), "input of another shape");
     assert!(gradient.len() >= shape.output_len() + SLACK, "gradient of another shape or without slack");
-    let (depth, pixels) = (shape.depth(), shape.out_height() * shape.out_width());
-    let size = depth * shape.output;
-    let groups = if size > LARGE_WEIGHT { 1 } else { shape.images.min(PARTS) };
-    let slices = if groups == 1 { (depth / 16).clamp(1, PARTS) } else { 1 };
-    let images = shape.images.div_ceil(groups);
-    let mut sums = vec![0.0f32; groups * size];
+    let (depth, size) = (shape.depth(), shape.depth() * shape.output);
+    let parts = weight_parts(shape);
+    let slices = if parts == 1 { (depth / 16).clamp(1, SLICES) } else { 1 };
+    let pixels = shape.out_pixels().div_ceil(parts);
+    let mut sums = vec![0.0f32; parts * size];
     let slice_len = depth.div_ceil(slices);
     let mut tasks: Vec<_> = sums
         .chunks_mut(size)
         .enumerate()
-        .flat_map(|(group, sums)| {
-            let parts = sums.chunks_mut(slice_len * shape.output).enumerate();
-            parts.map(move |(slice, sums)| (group, slice * slice_len, sums)).collect::<Vec<_>>()
+        .flat_map(|(part, sums)| {
+            let slices = sums.chunks_mut(slice_len * shape.output).enumerate();
+            slices.map(move |(slice, sums)| (part, slice * slice_len, sums)).collect::<Vec<_>>()
         })
         .collect();
-    tasks.par_iter_mut().for_each(|(group, from, sums)| {
-        let range = *group * images * pixels..shape.images.min((*group + 1) * images) * pixels;
-        reduce(shape, input, gradient, range, *from, sums);
+    tasks.par_iter_mut().for_each(|(part, from, sums)| {
+        let end = shape.out_pixels().min((*part + 1) * pixels);
+        for first in (*part * pixels..end).step_by(REDUCE_ROWS) {
+            let rows = REDUCE_ROWS.min(end - first);
+            reduce(shape, input, &gradient[first * shape.output..], first..first + rows, *from, sums);
+        }
     });
-    let (first, others) = sums.split_at_mut(size);
-    for other in others.chunks_exact(size) {
-        first.iter_mut().zip(other).for_each(|(sum, value)| *sum += value);
-    }
-    unpack(shape, first)
+    unpack(shape, sum_parts(&mut sums, size))
 }
 
-/// Adds to `sums`, `[part of the depth, out]`, the products of input and gradient over a range of output pixels.
+/// What [`backward`] makes.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    /// The weight for [`backward_input`] and the place of the input's gradient.
+    pub input: Option<(&'a Packed, &'a mut [f32])>,
+    /// Whether the weight's gradient is asked for.
+    pub weight: bool,
+}
+
+/// Whether [`backward`] can make the gradients of a convolution.
+pub fn has_joint_backward(shape: &ConvShape, wants_input: bool) -> bool {
+    (shape.is_pointwise() || !wants_input) && weight_parts(shape) > 1
+}
+
+/// The gradients of a convolution that is followed by a normalisation, in one go through memory: a few hundred pixels
+/// of the convolution's output gradient at a time, which stay in the cache. Returns that of the weight in PyTorch's
+/// order.
+///
+/// # Panics
+/// When a slice does not fit the shape, or [`has_joint_backward`] says no.
+pub fn backward<'a>(
+    shape: &ConvShape,
+    input: impl Into<Input<'a>>,
+    norm: &NormBackward<'_>,
+    wanted: Wanted<'_>,
+) -> Option<Vec<f32>> {
+    let Input { values: input, prologue } = input.into();
+    assert!(prologue.is_none() || shape.is_pointwise(), "a prologue needs a pointwise convolution");
+    assert!(has_joint_backward(shape, wanted.input.is_some()), "no joint backward pass for this shape");
+    assert_eq!((input.len(), norm.len()), (shape.input_len(), shape.output_len()), "slices of another shape");
+    let (size, parts, outputs) = (shape.depth() * shape.output, weight_parts(shape), shape.output);
+    let pixels = shape.out_pixels().div_ceil(parts);
+    let rows = (JOINT_FLOATS / (shape.depth() + outputs)).clamp(128, 512);
+    let mut sums = vec![0.0f32; if wanted.weight { parts * size } else { 0 }];
+    let mut of_weight = sums.chunks_mut(size);
+    let (packed, mut of_input) = match wanted.input {
+        Some((packed, target)) => (Some(packed), target.chunks_mut(pixels * shape.input)),
+        None => (None, <&mut [f32]>::default().chunks_mut(1)),
+    };
+    let mut tasks: Vec<_> = (0..shape.out_pixels())
+        .step_by(pixels)
+        .map(|first| (first, of_weight.next().unwrap_or_default(), of_input.next().unwrap_or_default()))
+        .collect();
+    tasks.par_iter_mut().for_each(|(start, sums, target)| {
+        let end = shape.out_pixels().min(*start + pixels);
+        with_scratch(rows * outputs + SLACK, |scratch| {
+            for first in (*start..end).step_by(rows) {
+                let rows = rows.min(end - first);
+                norm.write(first * outputs, &mut scratch[..rows * outputs]);
+                match prologue {
+                    _ if !wanted.weight => {}
+                    None => reduce(shape, input, scratch, first..first + rows, 0, sums),
+                    Some(prologue) => with_scratch(rows * shape.input, |x| {
+                        prologue.write(&input[first * shape.input..][..rows * shape.input], x);
+                        reduce(shape, x, scratch, 0..rows, 0, sums);
+                    }),
+                }
+                if let Some(packed) = packed {
+                    let target = &mut target[(first - *start) * shape.input..][..rows * shape.input];
+                    product(&scratch[..rows * outputs], packed, Epilogue::NONE, target);
+                }
+            }
+        });
+    });
+    wanted.weight.then(|| unpack(shape, sum_parts(&mut sums, size)))
+}
+
+/// Parts of the batch whose weight gradients are summed apart; one where a weight is so large that it is made in slices
+/// instead.
+fn weight_parts(shape: &ConvShape) -> usize {
+    let size = shape.depth() * shape.output;
+    if size > LARGE_WEIGHT {
+        return 1;
+    }
+    (PARTS_FLOATS / size).clamp(8, 32).min(shape.out_pixels().div_ceil(64))
+}
+
+/// Adds the parts to the first one.
+pub(crate) fn sum_parts(sums: &mut [f32], size: usize) -> &mut [f32] {
+    let (first, others) = sums.split_at_mut(size);
+    first.par_chunks_mut(SUM_FLOATS).enumerate().for_each(|(number, first)| {
+        for other in others.chunks_exact(size) {
+            first.iter_mut().zip(&other[number * SUM_FLOATS..]).for_each(|(sum, value)| *sum += value);
+        }
+    });
+    first
+}
+
+/// Adds to `sums`, `[part of the depth, out]`, the products of input and gradient over a few output pixels. `gradient`
+/// begins with the first of them and has [`SLACK`] floats behind the last.
 fn reduce(
     shape: &ConvShape,
     input: &[f32],
@@ -379,35 +499,32 @@ fn reduce(
     sums: &mut [f32],
 ) {
     let level = Level::current();
-    let slice = sums.len() / shape.output;
-    for first in pixels.clone().step_by(REDUCE_ROWS) {
-        let rows = REDUCE_ROWS.min(pixels.end - first);
-        let mut product = |left: &[f32], left_column: usize| {
-            MatMul {
-                rows: slice,
-                depth: rows,
-                runs: 1,
-                left_run: 0,
-                columns: shape.output,
-                left,
-                left_row: 1,
-                left_column,
-                right: Right { values: &gradient[first * shape.output..], row: shape.output, panel: level.panel() },
-                output: sums,
-                output_row: shape.output,
-                start: Start::Output,
-                finish: Finish::NOTHING,
-            }
-            .run(level);
-        };
-        if shape.is_pointwise() {
-            product(&input[first * shape.input + from..], shape.input);
-        } else {
-            with_scratch(rows * slice, |columns| {
-                gather(shape, input, first, from..from + slice, columns);
-                product(columns, slice);
-            });
+    let (slice, rows) = (sums.len() / shape.output, pixels.len());
+    let mut product = |left: &[f32], left_column: usize| {
+        MatMul {
+            rows: slice,
+            depth: rows,
+            runs: 1,
+            left_run: 0,
+            columns: shape.output,
+            left,
+            left_row: 1,
+            left_column,
+            right: Right { values: gradient, row: shape.output, panel: level.panel() },
+            output: sums,
+            output_row: shape.output,
+            start: Start::Output,
+            finish: Finish::NOTHING,
         }
+        .run(level);
+    };
+    if shape.is_pointwise() {
+        product(&input[pixels.start * shape.input + from..], shape.input);
+    } else {
+        with_scratch(rows * slice, |columns| {
+            gather(shape, input, pixels.start, from..from + slice, columns);
+            product(columns, slice);
+        });
     }
 }
 

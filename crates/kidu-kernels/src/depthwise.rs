@@ -4,18 +4,26 @@
 //! image, several neighbouring outputs are summed in registers and share their inputs; at the left and right edge each
 //! output is a sum over the taps that are inside.
 
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
+
 use rayon::prelude::*;
 
 use crate::{
-    conv::{ConvShape, Epilogue},
+    buffer::with_scratch,
+    conv::{ConvShape, Epilogue, sum_parts},
+    input::{Input, Prologue},
+    norm::NormBackward,
     simd::{Simd, Work, dispatch},
 };
 
 /// Neighbouring outputs that are summed together.
 const NEIGHBOURS: usize = 4;
 
-/// Groups of images that a weight gradient is made in.
-const PARTS: usize = 8;
+/// Parts of the batch whose weight gradients are summed apart.
+const PARTS: usize = 32;
 
 /// Floats of output that are made together.
 const BAND: usize = 64 * 1024;
@@ -41,14 +49,15 @@ pub(crate) fn band(shape: &ConvShape) -> usize {
 ///
 /// # Panics
 /// When a slice does not fit the shape.
-pub fn forward(
+pub fn forward<'a>(
     shape: &ConvShape,
-    input: &[f32],
+    input: impl Into<Input<'a>>,
     weight: &[f32],
     epilogue: Epilogue<'_>,
     output: &mut [f32],
     after: impl Fn(usize, &[f32]) + Sync,
 ) {
+    let Input { values: input, prologue } = input.into();
     check(shape, input, weight);
     assert_eq!(output.len(), shape.output_len(), "output of another shape");
     assert!(epilogue.bias.is_none_or(|b| b.len() == shape.input), "bias of another shape");
@@ -60,9 +69,30 @@ pub fn forward(
     work.par_iter_mut().enumerate().for_each(|(number, output)| {
         let (image, first) = (number / per_image, number % per_image * rows);
         let input = &input[image * image_len..][..image_len];
-        dispatch(Band { shape, input, weight, epilogue, first, output });
+        match &prologue {
+            None => dispatch(Band { shape, input, weight, epilogue, first, output }),
+            Some(prologue) => {
+                let (part, lines) = part_of_image(shape, first, output.len() / row);
+                let lines = lines.start * shape.width * shape.input..lines.end * shape.width * shape.input;
+                with_scratch(lines.len(), |x| {
+                    prologue.write(&input[lines], x);
+                    dispatch(Band { shape: &part, input: x, weight, epilogue, first: 0, output });
+                });
+            }
+        }
         after(number, output);
     });
+}
+
+/// The convolution that makes the rows `first..first + rows` of one image's output from the rows of its input that they
+/// need, and which those are.
+fn part_of_image(shape: &ConvShape, first: usize, rows: usize) -> (ConvShape, Range<usize>) {
+    let (start, span) = (first * shape.stride, (rows - 1) * shape.stride + shape.kernel);
+    let above = shape.vertical.0.saturating_sub(start).min(span);
+    let from = (start + above - shape.vertical.0).min(shape.height);
+    let to = (start + span).saturating_sub(shape.vertical.0).clamp(from, shape.height);
+    let below = span - above - (to - from);
+    (ConvShape { images: 1, height: to - from, vertical: (above, below), ..*shape }, from..to)
 }
 
 /// Rows `first..` of the output of one image, on this thread; as many as `output` holds.
@@ -105,18 +135,22 @@ fn check(shape: &ConvShape, input: &[f32], weight: &[f32]) {
 pub fn backward_input(shape: &ConvShape, gradient: &[f32], weight: &[f32], input: &mut [f32]) {
     check(shape, input, weight);
     let gradient = &gradient[..shape.output_len()];
-    let (channels, taps) = (shape.input, shape.kernel * shape.kernel);
     if shape.stride == 1 {
-        let flipped: Vec<f32> =
-            (0..weight.len()).map(|i| weight[(taps - 1 - i / channels) * channels + i % channels]).collect();
+        let flipped = flipped(shape, weight);
         return forward(&shape.transposed(), gradient, &flipped, Epilogue::NONE, input, |_, _| {});
     }
-    let (row, out_len) = (shape.width * channels, shape.out_height() * shape.out_width() * channels);
+    let (row, out_len) = (shape.width * shape.input, shape.out_height() * shape.out_width() * shape.input);
     input.par_chunks_mut(row).enumerate().for_each(|(number, input)| {
         let (image, y) = (number / shape.height, number % shape.height);
         let gradient = &gradient[image * out_len..][..out_len];
         dispatch(InputRow { shape, gradient, weight, y, input });
     });
+}
+
+/// The packed weight that takes an output's gradient to the input's by a convolution.
+fn flipped(shape: &ConvShape, weight: &[f32]) -> Vec<f32> {
+    let (channels, taps) = (shape.input, shape.kernel * shape.kernel);
+    (0..weight.len()).map(|i| weight[(taps - 1 - i / channels) * channels + i % channels]).collect()
 }
 
 /// The gradient of the weight in PyTorch's order, `[channels, 1, kernel, kernel]`.
@@ -126,23 +160,128 @@ pub fn backward_input(shape: &ConvShape, gradient: &[f32], weight: &[f32], input
 pub fn backward_weight(shape: &ConvShape, input: &[f32], gradient: &[f32]) -> Vec<f32> {
     assert_eq!(input.len(), shape.input_len(), "input of another shape");
     let gradient = &gradient[..shape.output_len()];
-    let (channels, size) = (shape.input, shape.kernel * shape.kernel * shape.input);
-    let groups = shape.images.min(PARTS);
-    let images = shape.images.div_ceil(groups);
-    let (image_len, out_len) =
-        (shape.height * shape.width * channels, shape.out_height() * shape.out_width() * channels);
-    let mut sums = vec![0.0f32; groups * size];
-    sums.par_chunks_mut(size).enumerate().for_each(|(group, sums)| {
-        for image in group * images..shape.images.min((group + 1) * images) {
-            let (input, gradient) = (&input[image * image_len..][..image_len], &gradient[image * out_len..][..out_len]);
-            dispatch(WeightSums { shape, input, gradient, sums });
-        }
+    let (image_len, out_len) = image_lens(shape);
+    sum_over_images(shape, |image, sums| {
+        let (input, gradient) = (&input[image * image_len..][..image_len], &gradient[image * out_len..][..out_len]);
+        dispatch(WeightSums { shape, input, gradient, rows: 0..shape.out_height(), sums });
+    })
+}
+
+/// The gradients of input and weight of a convolution that is followed by a normalisation, in one go through memory: of
+/// each image, a few rows of the convolution's output gradient at a time. `weight` is packed. Returns the weight's
+/// gradient in PyTorch's order.
+///
+/// # Panics
+/// When a slice does not fit the shape.
+pub fn backward<'a>(
+    shape: &ConvShape,
+    input: impl Into<Input<'a>>,
+    norm: &NormBackward<'_>,
+    weight: &[f32],
+    target: &mut [f32],
+) -> Vec<f32> {
+    let Input { values: input, prologue } = input.into();
+    check(shape, input, weight);
+    assert_eq!((target.len(), norm.len()), (input.len(), shape.output_len()), "slices of another shape");
+    let (image_len, out_len) = image_lens(shape);
+    let one = ConvShape { images: 1, ..*shape };
+    let flipped = if shape.stride == 1 { flipped(shape, weight) } else { Vec::new() };
+    let targets: Vec<_> = target.chunks_mut(image_len).map(Mutex::new).collect();
+    sum_over_images(shape, |image, sums| {
+        let input = &input[image * image_len..][..image_len];
+        let mut target = targets[image].lock().unwrap_or_else(PoisonError::into_inner);
+        let pass = ImageBackward { shape: &one, input, prologue, weight, flipped: &flipped };
+        let write = |values: Range<usize>, part: &mut [f32]| norm.write(image * out_len + values.start, part);
+        pass.run(write, sums, &mut target);
+    })
+}
+
+/// Floats of an image, before and after.
+fn image_lens(shape: &ConvShape) -> (usize, usize) {
+    (shape.height * shape.width * shape.input, shape.out_height() * shape.out_width() * shape.input)
+}
+
+/// A weight gradient in PyTorch's order; `add` adds an image's to `[kernel, kernel, channels]`.
+fn sum_over_images(shape: &ConvShape, add: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    let (taps, size) = (shape.kernel * shape.kernel, shape.kernel * shape.kernel * shape.input);
+    let images = shape.images.div_ceil(shape.images.min(PARTS));
+    let parts = shape.images.div_ceil(images);
+    let mut sums = vec![0.0f32; parts * size];
+    sums.par_chunks_mut(size).enumerate().for_each(|(part, sums)| {
+        (part * images..shape.images.min((part + 1) * images)).for_each(|image| add(image, sums));
     });
-    let (first, others) = sums.split_at_mut(size);
-    for other in others.chunks_exact(size) {
-        first.iter_mut().zip(other).for_each(|(sum, value)| *sum += value);
+    transpose(sum_parts(&mut sums, size), taps, shape.input)
+}
+
+/// The backward pass of one image.
+struct ImageBackward<'a> {
+    shape: &'a ConvShape,
+    input: &'a [f32],
+    prologue: Option<Prologue<'a>>,
+    weight: &'a [f32],
+    flipped: &'a [f32],
+}
+
+impl ImageBackward<'_> {
+    /// `write` makes values of the output's gradient. Goes down the image, so that what is made is used while it is in
+    /// the cache.
+    fn run(&self, write: impl Fn(Range<usize>, &mut [f32]), sums: &mut [f32], target: &mut [f32]) {
+        let shape = self.shape;
+        let (image_len, out_len) = image_lens(shape);
+        let (out_row, row) = (shape.out_width() * shape.input, shape.width * shape.input);
+        let applied_len = if self.prologue.is_some() { image_len } else { 0 };
+        with_scratch(applied_len, |applied| {
+            with_scratch(out_len, |gradient| {
+                let (mut made, mut read) = (0, 0);
+                for first in (0..shape.out_height()).step_by(band(shape)) {
+                    let rows = first..shape.out_height().min(first + band(shape));
+                    let values = rows.start * out_row..rows.end * out_row;
+                    write(values.clone(), &mut gradient[values]);
+                    let input = match &self.prologue {
+                        None => self.input,
+                        Some(prologue) => {
+                            let to = last_row(shape, rows.end).max(read);
+                            let part = read * row..to * row;
+                            prologue.write(&self.input[part.clone()], &mut applied[part]);
+                            read = to;
+                            &*applied
+                        }
+                    };
+                    dispatch(WeightSums { shape, input, gradient, rows: rows.clone(), sums });
+                    let ready = finished_rows(shape, rows.end).max(made);
+                    self.input_rows(gradient, made, &mut target[made * row..ready * row]);
+                    made = ready;
+                }
+            });
+        });
     }
-    transpose(first, shape.kernel * shape.kernel, channels)
+
+    /// The rows `first..` of the input's gradient.
+    fn input_rows(&self, gradient: &[f32], first: usize, target: &mut [f32]) {
+        let Self { shape, weight, flipped, .. } = *self;
+        if target.is_empty() {
+            return;
+        }
+        if shape.stride == 1 {
+            return forward_rows(&shape.transposed(), gradient, flipped, Epilogue::NONE, first, target);
+        }
+        for (number, input) in target.chunks_exact_mut(shape.width * shape.input).enumerate() {
+            dispatch(InputRow { shape, gradient, weight, y: first + number, input });
+        }
+    }
+}
+
+/// How many rows of the input the first `outputs` rows of the output are made from.
+fn last_row(shape: &ConvShape, outputs: usize) -> usize {
+    ((outputs - 1) * shape.stride + shape.kernel).saturating_sub(shape.vertical.0).min(shape.height)
+}
+
+/// How many rows of the input no row of the output after the first `outputs` is made from.
+fn finished_rows(shape: &ConvShape, outputs: usize) -> usize {
+    if outputs == shape.out_height() {
+        return shape.height;
+    }
+    (outputs * shape.stride).saturating_sub(shape.vertical.0).min(shape.height)
 }
 
 /// Columns of the output for which the whole width of the kernel is inside the image.
@@ -376,6 +515,8 @@ struct WeightSums<'a> {
     shape: &'a ConvShape,
     input: &'a [f32],
     gradient: &'a [f32],
+    /// Of the output.
+    rows: Range<usize>,
     sums: &'a mut [f32],
 }
 
@@ -399,7 +540,7 @@ impl WeightSums<'_> {
         let shape = self.shape;
         let (channels, out_width) = (shape.input, shape.out_width());
         let (from, to) = interior(shape);
-        for y in 0..shape.out_height() {
+        for y in self.rows.clone() {
             let (top, bottom, line) = shape.window(y, shape.vertical.0, shape.height);
             let mut c = 0;
             while c < channels {

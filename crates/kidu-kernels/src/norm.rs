@@ -167,13 +167,13 @@ fn chunk_len(channels: usize) -> usize {
     (CHUNK / channels).max(1) * channels
 }
 
-struct Apply<'a> {
-    input: &'a [f32],
-    scale: &'a [f32],
-    shift: &'a [f32],
-    residual: Option<&'a [f32]>,
-    bounds: Bounds,
-    output: &'a mut [f32],
+pub(crate) struct Apply<'a> {
+    pub(crate) input: &'a [f32],
+    pub(crate) scale: &'a [f32],
+    pub(crate) shift: &'a [f32],
+    pub(crate) residual: Option<&'a [f32]>,
+    pub(crate) bounds: Bounds,
+    pub(crate) output: &'a mut [f32],
 }
 
 impl Work for Apply<'_> {
@@ -239,23 +239,21 @@ pub struct AffineGradient {
     pub beta: Vec<f32>,
 }
 
-impl Normalised<'_> {
-    /// Writes the gradient of what was normalised, from that of the activation's output, to `target` (which may be
-    /// longer), and returns those of gamma and beta.
+impl<'a> Normalised<'a> {
+    /// Sums up what a backward pass needs to know of the whole batch, from the gradient of the activation's output.
     ///
     /// # Panics
     /// When lengths disagree.
-    pub fn backward(&self, gradient: &[f32], target: &mut [f32]) -> AffineGradient {
+    pub fn prepare(self, gradient: &'a [f32]) -> NormBackward<'a> {
         let channels = self.scale.len();
         let len = self.input.len();
-        assert!(gradient.len() == len && target.len() >= len && len.is_multiple_of(channels.max(1)));
+        assert!(gradient.len() == len && len.is_multiple_of(channels.max(1)), "gradient of another shape");
         assert!([self.shift, self.mean, self.inverse_std].iter().all(|v| v.len() == channels));
         if let Mask::Output(output, _) = self.mask {
             assert_eq!(output.len(), len, "output of another shape");
         }
         let affine = self.sums(gradient);
         let pixels = (len / channels) as f64;
-        // target = k0 * masked gradient + k1 * input + k2.
         let mut factors = vec![0.0f32; 3 * channels];
         for c in 0..channels {
             let scale = f64::from(self.scale[c]);
@@ -267,12 +265,7 @@ impl Normalised<'_> {
                 factors[2 * channels + c] = level as f32;
             }
         }
-        let step = chunk_len(channels);
-        target[..len].par_chunks_mut(step).enumerate().for_each(|(number, target)| {
-            let range = number * step..number * step + target.len();
-            dispatch(InputGradient { pass: self.part(gradient, range), factors: &factors, target });
-        });
-        affine
+        NormBackward { pass: self, gradient, factors, affine }
     }
 
     fn sums(&self, gradient: &[f32]) -> AffineGradient {
@@ -305,6 +298,45 @@ impl Normalised<'_> {
     }
 }
 
+/// A backward pass that knows its sums over the batch; what is left can be made piece by piece.
+#[derive(Clone, Debug)]
+pub struct NormBackward<'a> {
+    pass: Normalised<'a>,
+    gradient: &'a [f32],
+    /// Input gradient = k0 * masked gradient + k1 * input + k2; three vectors.
+    factors: Vec<f32>,
+    /// The gradients of gamma and beta.
+    pub affine: AffineGradient,
+}
+
+impl NormBackward<'_> {
+    /// Values of what was normalised.
+    #[allow(clippy::len_without_is_empty, reason = "a normalisation has an input")]
+    pub fn len(&self) -> usize {
+        self.gradient.len()
+    }
+
+    /// Writes the values `first..` of the gradient of what was normalised, on this thread; as many as `target` holds.
+    /// Whole pixels only.
+    ///
+    /// # Panics
+    /// When the range is outside.
+    pub fn write(&self, first: usize, target: &mut [f32]) {
+        let range = first..first + target.len();
+        dispatch(InputGradient { pass: self.pass.part(self.gradient, range), factors: &self.factors, target });
+    }
+
+    /// Writes all of it to `target`, which may be longer.
+    ///
+    /// # Panics
+    /// When `target` is too short.
+    pub fn write_all(&self, target: &mut [f32]) {
+        let step = chunk_len(self.pass.scale.len());
+        let chunks = target[..self.len()].par_chunks_mut(step).enumerate();
+        chunks.for_each(|(number, target)| self.write(number * step, target));
+    }
+}
+
 /// The masked gradient of `gradient` where `output` lies strictly between the bounds.
 ///
 /// # Panics
@@ -330,13 +362,13 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// The masked gradient at a place.
+    /// The masked gradient of vector `v` of a block of `n` channels that begins at a place.
     #[inline(always)]
-    unsafe fn masked<S: Simd>(&self, at: usize, input: S::V, scale: S::V, shift: S::V, n: usize) -> S::V {
-        let gradient = S::load_n(self.gradient.as_ptr().add(at), n);
+    unsafe fn masked<S: Simd>(&self, at: usize, v: usize, input: S::V, scale: S::V, shift: S::V, n: usize) -> S::V {
+        let gradient = load_part::<S>(self.gradient.as_ptr().add(at), v, n);
         let Some(bounds) = self.bounds else { return gradient };
         let value = match self.output {
-            Some(output) => S::load_n(output.as_ptr().add(at), n),
+            Some(output) => load_part::<S>(output.as_ptr().add(at), v, n),
             None => S::fma(input, scale, shift),
         };
         S::where_between(value, S::splat(bounds.low), S::splat(bounds.high), gradient)
@@ -357,22 +389,29 @@ impl Work for GradientSums<'_> {
         let (pass, of) = (&self.pass, self.pass.of);
         let channels = of.scale.len();
         let (plain, products) = self.sums.split_at_mut(channels);
-        let mut c = 0;
-        while c < channels {
-            let n = S::LANES.min(channels - c);
-            let load = |values: &[f32]| S::load_n(values.as_ptr().add(c), n);
-            let (scale, shift, mean) = (load(of.scale), load(of.shift), load(of.mean));
-            let (mut sum, mut product) = (S::splat(0.0), S::splat(0.0));
+        each_block::<S>(channels, |c, n| {
+            // SAFETY: channels c.. of each row, as many as `n` says.
+            let load = |values: &[f32], v: usize| load_part::<S>(values.as_ptr().add(c), v, n);
+            let vectors = |values: &[f32]| {
+                let mut of_block = [S::splat(0.0); ALONG];
+                of_block.iter_mut().enumerate().for_each(|(v, vector)| *vector = load(values, v));
+                of_block
+            };
+            let (scale, shift, mean) = (vectors(of.scale), vectors(of.shift), vectors(of.mean));
+            let (mut sums, mut deviations) = ([S::splat(0.0); ALONG], [S::splat(0.0); ALONG]);
             for at in (c..pass.input.len()).step_by(channels) {
-                let input = S::load_n(pass.input.as_ptr().add(at), n);
-                let gradient = pass.masked::<S>(at, input, scale, shift, n);
-                sum = S::add(sum, gradient);
-                product = S::fma(gradient, S::sub(input, mean), product);
+                for v in 0..ALONG {
+                    let input = load_part::<S>(pass.input.as_ptr().add(at), v, n);
+                    let gradient = pass.masked::<S>(at, v, input, scale[v], shift[v], n);
+                    sums[v] = S::add(sums[v], gradient);
+                    deviations[v] = S::fma(gradient, S::sub(input, mean[v]), deviations[v]);
+                }
             }
-            S::store_n(plain.as_mut_ptr().add(c), sum, n);
-            S::store_n(products.as_mut_ptr().add(c), product, n);
-            c += S::LANES;
-        }
+            for v in 0..ALONG {
+                store_part::<S>(plain.as_mut_ptr().add(c), v, sums[v], n);
+                store_part::<S>(products.as_mut_ptr().add(c), v, deviations[v], n);
+            }
+        });
     }
 }
 
@@ -396,7 +435,7 @@ impl Work for InputGradient<'_> {
                 let n = S::LANES.min(channels - c);
                 let load = |values: &[f32], at: usize| S::load_n(values.as_ptr().add(at), n);
                 let input = load(pass.input, row + c);
-                let gradient = pass.masked::<S>(row + c, input, load(of.scale, c), load(of.shift, c), n);
+                let gradient = pass.masked::<S>(row + c, 0, input, load(of.scale, c), load(of.shift, c), n);
                 let level = S::fma(input, load(self.factors, channels + c), load(self.factors, 2 * channels + c));
                 let value = S::fma(gradient, load(self.factors, c), level);
                 S::store_n(self.target.as_mut_ptr().add(row + c), value, n);

@@ -7,7 +7,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
-        Mutex, PoisonError,
+        Mutex, PoisonError, TryLockError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -81,7 +81,12 @@ pub fn run(steps: &[Box<dyn Step>], buffers: &mut Buffers, threads: usize) {
     }
     let threads = threads.min(rayon::current_num_threads()).max(1);
     let shared = Shared(buffers.0.iter_mut().map(|b| (b.as_mut_ptr(), b.len())).collect());
-    let guard = if threads > 1 { TEAM.try_lock().ok() } else { None };
+    let guard = match TEAM.try_lock() {
+        Ok(guard) if threads > 1 => Some(guard),
+        // A step of an earlier pass panicked; the lock guards no data.
+        Err(TryLockError::Poisoned(poisoned)) if threads > 1 => Some(poisoned.into_inner()),
+        _ => None,
+    };
     if guard.is_none() {
         steps.iter().for_each(|step| share(step.as_ref(), &shared, 0, 1));
         return;

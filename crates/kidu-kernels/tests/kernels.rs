@@ -1,7 +1,7 @@
 //! Every kernel against its definition, in float64, on every instruction set of the machine.
 
 use kidu_kernels::{
-    ConvShape, Epilogue, Level, SLACK, conv, depthwise,
+    ConvShape, Epilogue, Input, Level, Prologue, SLACK, conv, depthwise,
     norm::{self, Bounds, Mask, Moments, Normalised},
     pool,
     stem::{self, PaddedImage, StemWeights},
@@ -235,7 +235,9 @@ fn check_norm(channels: usize, pixels: usize, bounds: Bounds, with_residual: boo
             mask,
         };
         let mut back = vec![f32::NAN; input.len()];
-        let affine = pass.backward(&gradient, &mut back);
+        let backward = pass.prepare(&gradient);
+        backward.write_all(&mut back);
+        let affine = backward.affine;
         for at in (0..input.len()).step_by(input.len() / 7 + 1) {
             let wanted = slope(&wide, at, &|v| objective(v, &wide_gamma, &wide_beta));
             assert!((f64::from(back[at]) - wanted).abs() < 2e-4, "input {at}: {} instead of {wanted}", back[at]);
@@ -256,6 +258,130 @@ fn batch_norm_and_activation_have_the_gradients_of_their_definition() {
     check_norm(70, 12, Bounds::RELU, false);
     check_norm(33, 21, Bounds::RELU6, false);
     check_norm(16, 20, Bounds::RELU, true);
+}
+
+/// The joint backward passes against the normalisation's, followed by the convolution's.
+fn check_joint_backward(shape: &ConvShape, depthwise: bool) {
+    let channels = shape.output;
+    let (input, raw, gradient) =
+        (noise(shape.input_len(), 1), noise(shape.output_len(), 2), noise(shape.output_len(), 3));
+    let weight = noise(if depthwise { shape.kernel * shape.kernel * channels } else { shape.depth() * channels }, 4);
+    let (scale, shift, mean) = (noise(channels, 5), noise(channels, 6), noise(channels, 7));
+    let inverse_std: Vec<f32> = noise(channels, 8).iter().map(|v| 1.5 + v).collect();
+    for level in Level::available() {
+        assert!(level.force());
+        let norm = Normalised {
+            input: &raw,
+            scale: &scale,
+            shift: &shift,
+            mean: &mean,
+            inverse_std: &inverse_std,
+            batch: true,
+            mask: Mask::Recompute(Bounds::RELU),
+        }
+        .prepare(&gradient);
+        let mut inner = vec![0.0; shape.output_len() + SLACK];
+        norm.write_all(&mut inner);
+        let (mut expected, mut found) = (vec![f32::NAN; input.len()], vec![f32::NAN; input.len()]);
+        let (expected_weight, found_weight) = if depthwise {
+            let packed = depthwise::pack_weight(shape, &weight);
+            depthwise::backward_input(shape, &inner, &packed, &mut expected);
+            let of_weight = depthwise::backward_weight(shape, &input, &inner);
+            (of_weight, depthwise::backward(shape, &input, &norm, &packed, &mut found))
+        } else {
+            let of_weight = conv::backward_weight(shape, &input, &inner);
+            let packed = conv::pack_transposed(shape, &weight);
+            conv::backward_input(shape, &inner, &packed, &mut expected);
+            let wants_input = conv::has_joint_backward(shape, true);
+            assert!(conv::has_joint_backward(shape, false) && wants_input == shape.is_pointwise());
+            let target = wants_input.then_some((&packed, &mut found[..]));
+            let of_weight_alone =
+                conv::backward(shape, &input, &norm, conv::Wanted { input: None, weight: true }).unwrap();
+            let both = conv::backward(shape, &input, &norm, conv::Wanted { input: target, weight: true }).unwrap();
+            // Other tests choose other instruction sets meanwhile.
+            assert_close(&of_weight_alone, &widen(&both), 1e-5);
+            (of_weight, both)
+        };
+        if depthwise || shape.is_pointwise() {
+            assert_close(&found, &widen(&expected), 1e-6);
+        }
+        assert_close(&found_weight, &widen(&expected_weight), 1e-5);
+    }
+}
+
+#[test]
+fn joint_backward_passes_are_the_separate_ones() {
+    for (images, side, channels) in [(3, (9, 11), (19, 40)), (1, (40, 33), (96, 24)), (35, (5, 4), (8, 70))] {
+        check_joint_backward(&shape(images, side, channels, 1, 1), false);
+    }
+    check_joint_backward(&shape(2, (33, 20), (3, 32), 3, 2), false);
+    for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2)] {
+        check_joint_backward(&shape(3, (40, 31), (72, 72), kernel, stride), true);
+        check_joint_backward(&shape(35, (7, 6), (19, 19), kernel, stride), true);
+        // Several bands of rows, padded on one side only.
+        let uneven = ConvShape { vertical: (0, kernel - 1), ..shape(1, (150, 60), (40, 40), kernel, stride) };
+        check_joint_backward(&uneven, true);
+    }
+}
+
+/// Reading through a prologue against applying it first: the same arithmetic.
+fn check_prologue(shape: &ConvShape, depthwise: bool) {
+    let channels = shape.output;
+    let (input, raw, gradient) =
+        (noise(shape.input_len(), 1), noise(shape.output_len(), 2), noise(shape.output_len(), 3));
+    let weight = noise(if depthwise { shape.kernel * shape.kernel * channels } else { shape.depth() * channels }, 4);
+    let (in_scale, in_shift) = (noise(shape.input, 9), noise(shape.input, 10));
+    let (scale, shift, mean) = (noise(channels, 5), noise(channels, 6), noise(channels, 7));
+    for level in Level::available() {
+        assert!(level.force());
+        let mut applied = vec![f32::NAN; input.len()];
+        norm::apply(&input, &in_scale, &in_shift, None, Bounds::RELU6, &mut applied);
+        let prologue = Prologue { scale: &in_scale, shift: &in_shift, bounds: Bounds::RELU6 };
+        let lazy = Input { values: &input, prologue: Some(prologue) };
+        let norm = Normalised {
+            input: &raw,
+            scale: &scale,
+            shift: &shift,
+            mean: &mean,
+            inverse_std: &scale,
+            batch: true,
+            mask: Mask::All,
+        }
+        .prepare(&gradient);
+        let run = |input: Input<'_>| {
+            let (mut output, mut target) = (vec![f32::NAN; shape.output_len()], vec![f32::NAN; shape.input_len()]);
+            let of_weight = if depthwise {
+                let packed = depthwise::pack_weight(shape, &weight);
+                depthwise::forward(shape, input, &packed, Epilogue::NONE, &mut output, |_, _| {});
+                depthwise::backward(shape, input, &norm, &packed, &mut target)
+            } else {
+                conv::forward(shape, input, &conv::pack_weight(shape, &weight), Epilogue::NONE, &mut output, |_, _| {});
+                let packed = conv::pack_transposed(shape, &weight);
+                let wanted = conv::Wanted { input: Some((&packed, &mut target)), weight: true };
+                conv::backward(shape, input, &norm, wanted).unwrap()
+            };
+            [output, target, of_weight]
+        };
+        for (found, expected) in run(lazy).iter().zip(run(Input::from(&applied))) {
+            assert_close(found, &widen(&expected), 1e-5);
+        }
+    }
+}
+
+#[test]
+fn a_prologue_is_applying_it_first() {
+    for (images, side, channels) in [(3, (9, 11), (19, 40)), (1, (40, 33), (96, 24)), (2, (50, 50), (144, 32))] {
+        check_prologue(&shape(images, side, channels, 1, 1), false);
+    }
+    for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (5, 2)] {
+        check_prologue(&shape(3, (40, 31), (72, 72), kernel, stride), true);
+        check_prologue(&shape(2, (2, 1), (19, 19), kernel, stride), true);
+        for pads in [(0, kernel - 1), (kernel - 1, 0), (1, 1)] {
+            // Several bands of rows.
+            let uneven = ConvShape { vertical: pads, ..shape(1, (151, 60), (40, 40), kernel, stride) };
+            check_prologue(&uneven, true);
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use kidu_core::{Activation, BlockKind, BlockSpec, EfficientNetSpec, PadType};
 
 use crate::{
     init::Initializer,
-    layers::{BatchNorm2d, Conv2d, ConvShape, Linear, conv_norm_act},
+    layers::{BatchNorm2d, Conv2d, ConvShape, Linear, conv_norm_act, conv_norm_act_chain},
 };
 
 /// Depthwise 3x3 or 5x5, then a linear 1x1.
@@ -81,14 +81,17 @@ impl Block {
         match self {
             Self::DepthwiseSeparable(b) => {
                 let shortcut = b.spec.skip.then(|| input.clone());
-                let x = conv_norm_act((&b.conv_dw, &b.bn1), input, None, Some(b.activation));
-                conv_norm_act((&b.conv_pw, &b.bn2), x, shortcut, None)
+                let layers = [(&b.conv_dw, &b.bn1, Some(b.activation)), (&b.conv_pw, &b.bn2, None)];
+                conv_norm_act_chain(&layers, input, shortcut)
             }
             Self::InvertedResidual(b) => {
                 let shortcut = b.spec.skip.then(|| input.clone());
-                let x = conv_norm_act((&b.conv_pw, &b.bn1), input, None, Some(b.activation));
-                let x = conv_norm_act((&b.conv_dw, &b.bn2), x, None, Some(b.activation));
-                conv_norm_act((&b.conv_pwl, &b.bn3), x, shortcut, None)
+                let layers = [
+                    (&b.conv_pw, &b.bn1, Some(b.activation)),
+                    (&b.conv_dw, &b.bn2, Some(b.activation)),
+                    (&b.conv_pwl, &b.bn3, None),
+                ];
+                conv_norm_act_chain(&layers, input, shortcut)
             }
         }
     }

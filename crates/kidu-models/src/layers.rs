@@ -183,6 +183,9 @@ impl Linear {
     }
 }
 
+/// A convolution, its normalisation and its activation.
+pub type Layer<'a> = (&'a Conv2d, &'a BatchNorm2d, Option<Activation>);
+
 /// activation(norm(conv(x)) + shortcut), in one operation where the device has it.
 pub fn conv_norm_act(
     (conv, norm): (&Conv2d, &BatchNorm2d),
@@ -190,13 +193,53 @@ pub fn conv_norm_act(
     shortcut: Option<Tensor<4>>,
     activation: Option<Activation>,
 ) -> Tensor<4> {
-    if !fused::supports(&x.device()) {
-        let x = norm.forward(conv.forward(x));
-        let x = shortcut.map_or(x.clone(), |shortcut| x + shortcut);
-        return activation.map_or(x.clone(), |activation| activate(x, activation));
+    conv_norm_act_chain(&[(conv, norm, activation)], x, shortcut)
+}
+
+/// One layer after the other; the shortcut is added before the last activation. Where the device has the fused
+/// operation, each layer reads the convolution before it through its normalisation and activation, whose results are
+/// never written.
+pub fn conv_norm_act_chain(layers: &[Layer<'_>], mut x: Tensor<4>, mut shortcut: Option<Tensor<4>>) -> Tensor<4> {
+    let fused = fused::supports(&x.device());
+    let mut prologue = None;
+    for (i, layer) in layers.iter().enumerate() {
+        let is_last = i + 1 == layers.len();
+        let added = if is_last { shortcut.take() } else { None };
+        if fused {
+            (x, prologue) = fused_layer(layer, x, prologue, added, !is_last);
+        } else {
+            x = plain_layer(layer, x, added);
+        }
     }
+    x
+}
+
+fn plain_layer((conv, norm, activation): &Layer<'_>, x: Tensor<4>, shortcut: Option<Tensor<4>>) -> Tensor<4> {
+    let x = norm.forward(conv.forward(x));
+    let x = match shortcut {
+        Some(shortcut) => x + shortcut,
+        None => x,
+    };
+    activation.map_or(x.clone(), |activation| activate(x, activation))
+}
+
+/// Scale, shift and activation that a layer's output is still to go through.
+type Pending = (Tensor<1>, Tensor<1>, Bounds);
+
+fn fused_layer(
+    (conv, norm, activation): &Layer<'_>,
+    x: Tensor<4>,
+    prologue: Option<Pending>,
+    shortcut: Option<Tensor<4>>,
+    lazy: bool,
+) -> (Tensor<4>, Option<Pending>) {
     let ConvShape { kernel, stride, groups, pad_type, .. } = conv.shape;
     let [_, _, height, width] = x.dims();
+    let bounds = match activation {
+        None => Bounds::NONE,
+        Some(Activation::Relu) => Bounds::RELU,
+        Some(Activation::Relu6) => Bounds::RELU6,
+    };
     let spec = ConvNormActSpec {
         kernel,
         stride,
@@ -205,20 +248,19 @@ pub fn conv_norm_act(
         horizontal: pad_type.padding(width, kernel, stride),
         eps: norm.eps,
         batch: norm.uses_batch(&x),
-        bounds: match activation {
-            None => Bounds::NONE,
-            Some(Activation::Relu) => Bounds::RELU,
-            Some(Activation::Relu6) => Bounds::RELU6,
-        },
+        bounds,
+        input_bounds: prologue.as_ref().map_or(Bounds::NONE, |(_, _, bounds)| *bounds),
+        lazy,
     };
     let affine = (norm.weight.val(), norm.bias.val());
     let running = (norm.running_mean.value_sync(), norm.running_var.value_sync());
-    let (output, mean, variance) = fused::conv_norm_act(x, conv.weight.val(), affine, running, shortcut, spec);
+    let prologue = prologue.map(|(scale, shift, _)| (scale, shift));
+    let normed = fused::conv_norm_act(x, conv.weight.val(), affine, running, prologue, shortcut, spec);
     if spec.batch {
-        let [n, _, height, width] = output.dims();
-        norm.track(n * height * width, mean, variance);
+        let [n, _, height, width] = normed.output.dims();
+        norm.track(n * height * width, normed.mean, normed.variance);
     }
-    output
+    (normed.output, lazy.then_some((normed.scale, normed.shift, bounds)))
 }
 
 /// Applies an activation.

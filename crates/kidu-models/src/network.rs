@@ -120,6 +120,11 @@ impl Network {
         }
     }
 
+    /// Logits from a feature map as [`Network::forward_features`] gives it: pooled, then classified.
+    pub fn classify_map(&self, map: Tensor<4>) -> Tensor<2> {
+        self.classify(mean_pool(map))
+    }
+
     /// Freezes a part: no gradients for its parameters, fixed batch norms. `freeze_bn` fixes every batch norm of the
     /// network, affine parameters included.
     ///

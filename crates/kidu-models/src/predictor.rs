@@ -23,9 +23,7 @@ impl Predictor {
     /// [`ModelError::Device`], or [`ModelError::StateDict`] when the weights are not the described network's.
     pub fn open(bundle: &Bundle, accelerator: Accelerator) -> Result<Self> {
         let manifest = bundle.manifest().clone();
-        let device = accelerator.device()?;
-        let network = Network::new(&manifest.architecture()?, manifest.classes.len(), 0, &device);
-        let network = weights::read(&bundle.weights())?.apply(network, &manifest.model)?;
+        let network = network_of(bundle, accelerator)?;
         let image = [3, manifest.image.height as usize, manifest.image.width as usize];
         Ok(Self { inference: Inference::new(&network, image)?, manifest })
     }
@@ -56,4 +54,14 @@ impl Predictor {
         let logits = self.inference.predict(images, [3, spec.height as usize, spec.width as usize])?;
         Ok(logits.chunks(self.manifest.classes.len()).map(<[f32]>::to_vec).collect())
     }
+}
+
+/// The Burn network of a verified bundle, on the plain device.
+///
+/// # Errors
+/// As [`Predictor::open`].
+pub fn network_of(bundle: &Bundle, accelerator: Accelerator) -> Result<Network> {
+    let manifest = bundle.manifest();
+    let network = Network::new(&manifest.architecture()?, manifest.classes.len(), 0, &accelerator.device()?);
+    weights::read(&bundle.weights())?.apply(network, &manifest.model)
 }

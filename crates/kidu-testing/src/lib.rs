@@ -1,6 +1,10 @@
 //! What Kidu's own tests share. Not part of the product.
 
+mod moto;
+
 use std::{path::PathBuf, process::Command};
+
+pub use moto::MotoServer;
 
 /// The folder with real data and reference numbers: `KIDU_SHARED`, or `../shared` beside the repository.
 ///
@@ -42,8 +46,9 @@ fn find_peer(modules: &[&str]) -> Result<PathBuf, String> {
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
         .ok_or("set KIDU_PEER_PYTHON to a Python with tests/peers/requirements.txt")?;
+    // An empty text would be an exit code of 1.
     let find = "import importlib.util, sys; \
-                sys.exit(' '.join(m for m in sys.argv[1:] if importlib.util.find_spec(m) is None))";
+                sys.exit(' '.join(m for m in sys.argv[1:] if importlib.util.find_spec(m) is None) or None)";
     match Command::new(&python).args(["-c", find]).args(modules).output() {
         Ok(out) if out.status.success() => Ok(python),
         Ok(out) => Err(format!("{} lacks: {}", python.display(), String::from_utf8_lossy(&out.stderr).trim())),

@@ -28,11 +28,15 @@ pub mod trackers;
 pub use benchmark::BenchmarkStep;
 pub use checkpoint::Checkpoint;
 pub use error::{Result, TrainError};
-pub use fit::{FitOutcome, FitRequest, Fitted, StopReason, fit};
+pub use fit::{
+    FitOutcome, FitRequest, Fitted, StopReason, fit,
+    lr_finder::{LrFinderSettings, LrRangeTest, LrSuggestions, find_learning_rate},
+};
 pub use history::EpochRow;
 pub use loader_source::LoaderSource;
 pub use settings::{
-    CallbackSettings, LoggerSettings, ModelSettings, OptimizerSettings, Problem, SchedulerSettings, TrainerSettings,
+    CallbackSettings, LearningRate, LoggerSettings, ModelSettings, OptimizerSettings, Problem, SchedulerSettings,
+    TrainerSettings,
 };
 pub use source::{Augmentation, Batch, BatchSource};
 pub use tracker::Tracker;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod explain;
 mod options;
 
 use std::path::PathBuf;
@@ -17,9 +18,10 @@ pub(crate) use self::options::{
 pub(crate) use self::{
     bench::{BenchArgs, BenchPart},
     data::{
-        CheckoutArgs, DataCommand, DiffArgs, GcArgs, LogArgs, PushArgs, SnapshotArgs, SplitArgs, StoreArgs, SynthArgs,
-        TagCommand, VerifyArgs,
+        CheckoutArgs, DataCommand, DiffArgs, GcArgs, ImportArgs, LogArgs, PushArgs, SnapshotArgs, SplitArgs, StoreArgs,
+        SynthArgs, TagCommand, VerifyArgs,
     },
+    explain::{ExplainArgs, ExplainBaseline, ExplainMethod, IntegralMethod},
 };
 
 /// Image classifiers from annotation to production, in Rust.
@@ -48,15 +50,19 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Draw scenes, train on them, judge, register, approve and predict: no download, no account, no configuration.
     Demo(DemoArgs),
-    /// Make, split and version datasets.
+    /// Import annotations, make, split and version datasets.
     #[command(subcommand)]
     Data(DataCommand),
     /// Train a classifier; writes a run folder with checkpoints, curves and a bundle.
     Train(TrainArgs),
+    /// Find a learning rate by a range test; writes lr_result.json and lr_plot.png.
+    TuneLr(TuneLrArgs),
     /// Judge a bundle on a dataset's test split; writes evaluation.json, report.html and plots.
     Evaluate(EvaluateArgs),
     /// Classify images.
     Predict(PredictArgs),
+    /// Show which parts of an image a prediction rests on: Integrated Gradients, Grad-CAM or occlusion.
+    Explain(ExplainArgs),
     /// Decide whether an evaluated model may be registered; exits with 3 if not.
     Gate(GateArgs),
     /// The build pipeline: preprocess, train, evaluate, gate, register.
@@ -109,6 +115,20 @@ pub(crate) struct TrainArgs {
     /// Multirun: values separated by commas make one run each.
     #[arg(short = 'm', long)]
     pub(crate) multirun: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  kidu tune-lr data.root=photos model=resnet18
+  kidu tune-lr data.root=photos experiment=transfer model.weights=FILE tune_lr.num_training=200
+  kidu train data.root=photos model.learning_rate=auto")]
+pub(crate) struct TuneLrArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    #[command(flatten)]
+    pub(crate) dataset: ManifestArgs,
+    #[command(flatten)]
+    pub(crate) output: RunOutputArgs,
 }
 
 #[derive(Args, Debug)]

@@ -90,6 +90,12 @@ impl From<kidu_data::DataError> for Failure {
     }
 }
 
+impl From<kidu_annotations::ImportError> for Failure {
+    fn from(error: kidu_annotations::ImportError) -> Self {
+        if error.is_usage() { Self::Usage(error.into()) } else { Self::Failed(error.into()) }
+    }
+}
+
 impl From<kidu_data::versions::VersionError> for Failure {
     fn from(error: kidu_data::versions::VersionError) -> Self {
         if error.is_usage() { Self::Usage(error.into()) } else { Self::Failed(error.into()) }

@@ -10,6 +10,7 @@ mod run_dir;
 mod settings;
 mod step;
 mod stop;
+mod stores;
 mod ui;
 mod verbs;
 

@@ -28,6 +28,7 @@ const FOLDERS: [&str; 5] = ["", "checkpoints", "bundle", "data", "plots"];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Train,
+    TuneLr,
     Split,
     Evaluate,
 }
@@ -36,6 +37,7 @@ impl Verb {
     fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
+            Self::TuneLr => "tune-lr",
             Self::Split => "data split",
             Self::Evaluate => "evaluate",
         }

@@ -9,10 +9,11 @@ use anyhow::Context;
 use kidu_config::{Composed, ConfigError, ConfigSources, compose};
 use kidu_data::{DataError, DataSettings};
 use kidu_eval::GateRules;
-use kidu_train::{CallbackSettings, LoggerSettings, ModelSettings, TrainerSettings};
+use kidu_models::WeightsSpec;
+use kidu_train::{CallbackSettings, LoggerSettings, LrFinderSettings, ModelSettings, TrainerSettings};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{Outcome, cli::ConfigArgs, failure::Failure};
+use crate::{Outcome, cli::ConfigArgs, failure::Failure, stores};
 
 /// Every key that a configuration may have. Sections that an entry leaves out are `None`.
 #[derive(Debug, Deserialize)]
@@ -38,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) callbacks: Option<CallbackSettings>,
     #[serde(default)]
     pub(crate) logger: Option<LoggerSettings>,
+    #[serde(default)]
+    pub(crate) tune_lr: Option<LrFinderSettings>,
     pub(crate) paths: PathSettings,
     #[serde(default)]
     pub(crate) extras: Option<ExtraSettings>,
@@ -141,6 +144,16 @@ pub(crate) fn check(composed: Composed) -> Outcome<Configuration> {
             DataError::Setting { key, reason } => ConfigError::invalid(&composed, &key, reason).into(),
             other => other.into(),
         });
+    }
+    let root = settings.data.as_ref().and_then(|data| data.root.as_deref());
+    let weights = settings.model.as_ref().and_then(|model| match &model.weights {
+        WeightsSpec::File(path) => Some(path.as_path()),
+        _ => None,
+    });
+    for (key, path) in [("data.root", root), ("model.weights", weights)] {
+        if let Some(Err(error)) = path.map(stores::s3_uri) {
+            return Err(ConfigError::invalid(&composed, key, error.to_string()).into());
+        }
     }
     if let Some(Err(error)) = settings.gate.as_ref().map(|g| g.rules(settings.seed).validate()) {
         return Err(match error {

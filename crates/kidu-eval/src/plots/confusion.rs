@@ -1,11 +1,9 @@
 //! The confusion matrix as a heat map.
 
 use kidu_core::ClassNames;
+use kidu_plot::{Anchor, INK, Svg, blue, shorten};
 
-use crate::{
-    confusion::ConfusionMatrix,
-    svg::{Anchor, INK, Svg, blue, shorten},
-};
+use crate::confusion::ConfusionMatrix;
 
 /// More classes than this do not fit with a readable number in each cell.
 const MAX_CLASSES: usize = 40;

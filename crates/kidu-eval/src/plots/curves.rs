@@ -1,9 +1,10 @@
 //! ROC and precision-recall curves, one class against the rest.
 
+use kidu_plot::{Anchor, Frame, INK, Svg, shorten};
+
 use crate::{
     evaluation::{ClassMetrics, Details, ranking_of},
     scores::Scores,
-    svg::{Anchor, Frame, INK, Svg, shorten},
 };
 
 /// More curves than this cannot be told apart.

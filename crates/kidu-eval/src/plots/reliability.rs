@@ -1,9 +1,8 @@
 //! The reliability diagram.
 
-use crate::{
-    reliability::Reliability,
-    svg::{Anchor, Frame, GRID, INK, Svg},
-};
+use kidu_plot::{Anchor, Frame, GRID, INK, Svg};
+
+use crate::reliability::Reliability;
 
 const BAR: &str = "#4a90c2";
 const GAP: &str = "#f4b6b0";

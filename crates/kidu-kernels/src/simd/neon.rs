@@ -50,6 +50,14 @@ impl Simd for Neon {
         vmulq_f32(a, b)
     }
     #[inline(always)]
+    unsafe fn div(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        vdivq_f32(a, b)
+    }
+    #[inline(always)]
+    unsafe fn sqrt(a: float32x4_t) -> float32x4_t {
+        vsqrtq_f32(a)
+    }
+    #[inline(always)]
     unsafe fn fma(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
         vfmaq_f32(c, a, b)
     }

@@ -53,6 +53,14 @@ impl Simd for Scalar {
         map2(a, b, |a, b| a * b)
     }
     #[inline(always)]
+    unsafe fn div(a: V, b: V) -> V {
+        map2(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
+    unsafe fn sqrt(a: V) -> V {
+        map2(a, a, |a, _| a.sqrt())
+    }
+    #[inline(always)]
     unsafe fn fma(a: V, b: V, c: V) -> V {
         // Two roundings: without the instruction, a fused product is a slow library call.
         map2(map2(a, b, |a, b| a * b), c, |p, c| p + c)

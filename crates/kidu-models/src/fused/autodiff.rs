@@ -9,11 +9,11 @@ use burn::backend::{
     },
     tensor::FloatTensor,
 };
-use kidu_kernels::ConvShape;
+use kidu_kernels::{ConvShape, adam::AdamStep};
 
 use super::{
-    ConvNormActSpec, FusedOps, Normed, Shortcut,
-    flex::{self, NormInputs, Saved, Wanted},
+    ConvNormActSpec, FusedOps, Normed, Prologue, Shortcut, Stepped,
+    flex::{self, Applied, NormInputs, Saved, Wanted},
     layout::dims,
 };
 
@@ -71,12 +71,19 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         beta: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
+        prologue: Prologue<Self>,
         shortcut: Shortcut<Self>,
         spec: ConvNormActSpec,
     ) -> Normed<Self> {
         let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
         let ((gamma, gamma_node), (beta, beta_node)) = (gamma.into_parts(), beta.into_parts());
-        let norm = NormInputs { gamma, beta, mean: mean.into_primitive(), variance: variance.into_primitive() };
+        let prologue = match prologue {
+            Prologue::None => Prologue::None,
+            Prologue::Apply(scale, shift) => Prologue::Apply(scale.into_primitive(), shift.into_primitive()),
+        };
+        let prologue = Applied::new(prologue, spec.input_bounds);
+        let (mean, variance) = (mean.into_primitive(), variance.into_primitive());
+        let norm = NormInputs { prologue, gamma, beta, mean, variance };
         // Recomputing a convolution would cost more than keeping its output: compute bound.
         let (normed, output) = match shortcut {
             Shortcut::None => {
@@ -107,11 +114,9 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
                 )
             }
         };
-        Normed {
-            output,
-            mean: FloatTensor::<Self>::new(normed.mean),
-            variance: FloatTensor::<Self>::new(normed.variance),
-        }
+        let [mean, variance, scale, shift] =
+            [normed.mean, normed.variance, normed.scale, normed.shift].map(FloatTensor::<Self>::new);
+        Normed { output, mean, variance, scale, shift }
     }
 
     fn max_pool_3x3(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -131,6 +136,23 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         match MeanPool.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => prepared.finish(dims, flex::mean_pool_forward(x)),
             OpsKind::UnTracked(prepared) => prepared.finish(flex::mean_pool_forward(x)),
+        }
+    }
+
+    fn adam_step(
+        value: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> Stepped<Self> {
+        let [value, gradient, first, second] =
+            [value, gradient, first, second].map(FloatTensor::<Self>::into_primitive);
+        let stepped = Flex::adam_step(value, gradient, first, second, step);
+        Stepped {
+            value: FloatTensor::<Self>::new(stepped.value),
+            first: FloatTensor::<Self>::new(stepped.first),
+            second: FloatTensor::<Self>::new(stepped.second),
         }
     }
 }

@@ -2,14 +2,16 @@
 
 use burn::backend::Flex;
 use kidu_kernels::{
-    ConvShape, Epilogue, SLACK, conv, depthwise,
-    norm::{self, Bounds, Mask, Moments, Normalised},
+    ConvShape, Epilogue, Input, SLACK,
+    adam::{self, AdamStep},
+    conv, depthwise,
+    norm::{self, Bounds, Mask, Moments, NormBackward, Normalised},
     pool, unfilled, unfilled_with_slack,
     winograd::{self, WinogradWeights},
 };
 
 use super::{
-    ConvNormActSpec, FusedOps, Normed, Shortcut,
+    ConvNormActSpec, FusedOps, Normed, Prologue, Shortcut, Stepped,
     layout::{Primitive, channels_last, dims, from_channels_last, from_values, values},
 };
 
@@ -20,6 +22,7 @@ pub(super) struct Saved {
     shape: ConvShape,
     /// Channels-last, as all that follow.
     x: Primitive,
+    prologue: Option<Applied>,
     weight: Primitive,
     /// The convolution's output.
     raw: Primitive,
@@ -44,6 +47,34 @@ impl Affine {
         let shift = beta.iter().zip(mean.iter().zip(&scale)).map(|(b, (m, s))| b - m * s).collect();
         Self { mean: mean.to_vec(), inverse_std, scale, shift }
     }
+}
+
+/// The scale and shift that the input still has to go through, and the activation.
+#[derive(Clone, Debug)]
+pub(super) struct Applied {
+    pub(super) scale: Primitive,
+    pub(super) shift: Primitive,
+    pub(super) bounds: Bounds,
+}
+
+impl Applied {
+    pub(super) fn new(prologue: Prologue<Flex>, bounds: Bounds) -> Option<Self> {
+        match prologue {
+            Prologue::None => None,
+            Prologue::Apply(scale, shift) => Some(Self { scale, shift, bounds }),
+        }
+    }
+
+    fn of_kernels(&self) -> kidu_kernels::Prologue<'_> {
+        kidu_kernels::Prologue { scale: values(&self.scale), shift: values(&self.shift), bounds: self.bounds }
+    }
+}
+
+/// The values of `x` after the prologue, in memory of their own.
+fn apply(x: &[f32], prologue: &kidu_kernels::Prologue<'_>) -> Vec<f32> {
+    let mut applied = unfilled(x.len());
+    norm::apply(x, prologue.scale, prologue.shift, None, prologue.bounds, &mut applied);
+    applied
 }
 
 /// Gradients, of what was asked for.
@@ -73,8 +104,9 @@ fn output_dims(shape: &ConvShape) -> [usize; 4] {
     [shape.images, shape.output, shape.out_height(), shape.out_width()]
 }
 
-/// The parameters and statistics of a batch norm.
+/// The parameters and statistics of a batch norm, and what the convolution's input has to go through.
 pub(super) struct NormInputs {
+    pub(super) prologue: Option<Applied>,
     pub(super) gamma: Primitive,
     pub(super) beta: Primitive,
     pub(super) mean: Primitive,
@@ -93,7 +125,8 @@ pub(super) fn forward(
     let shape = shape_of(&x, dims(&weight)[0], &spec);
     let x = channels_last(x);
     let shortcut = shortcut.map(channels_last);
-    let (raw, moments) = convolve(&shape, &x, &weight, &spec);
+    let input = Input { values: values(&x), prologue: norm.prologue.as_ref().map(Applied::of_kernels) };
+    let (raw, moments) = convolve(&shape, input, values(&weight), &spec);
     let [gamma, beta] = [&norm.gamma, &norm.beta].map(Primitive::to_contiguous);
     let (mean, variance) = if spec.batch {
         norm::combine(&moments, shape.output)
@@ -102,27 +135,39 @@ pub(super) fn forward(
         (values(&mean).to_vec(), values(&variance).to_vec())
     };
     let affine = Affine::new(&mean, &variance, values(&gamma), values(&beta), spec.eps);
-    let mut output = unfilled(raw.len());
-    let added = shortcut.as_ref().map(values);
-    norm::apply(&raw, &affine.scale, &affine.shift, added, spec.bounds, &mut output);
-    let output = from_channels_last(output, output_dims(&shape));
+    let raw = from_channels_last(raw, output_dims(&shape));
+    let output = if spec.lazy {
+        raw.clone()
+    } else {
+        let (raw, mut output) = (channels_last(raw.clone()), unfilled(shape.output_len()));
+        let added = shortcut.as_ref().map(values);
+        norm::apply(values(&raw), &affine.scale, &affine.shift, added, spec.bounds, &mut output);
+        from_channels_last(output, output_dims(&shape))
+    };
     let keep = shortcut.is_some() && spec.bounds != Bounds::NONE;
+    let vector = |v: &[f32]| from_values(v.to_vec(), [shape.output]);
+    let normed = Normed {
+        mean: vector(&mean),
+        variance: vector(&variance),
+        scale: vector(&affine.scale),
+        shift: vector(&affine.shift),
+        output: output.clone(),
+    };
     let saved = Saved {
         spec,
         shape,
+        prologue: norm.prologue.clone(),
         x,
         weight,
-        raw: from_values(raw, [shape.out_pixels(), shape.output]),
-        output: keep.then(|| output.clone()),
+        raw: channels_last(raw),
+        output: keep.then_some(output),
         affine,
     };
-    let channels = [shape.output];
-    let normed = Normed { output, mean: from_values(mean, channels), variance: from_values(variance, channels) };
     (normed, saved)
 }
 
 /// The convolution's output, and the moments of its chunks if the batch is to be normalised.
-fn convolve(shape: &ConvShape, x: &Primitive, weight: &Primitive, spec: &ConvNormActSpec) -> (Vec<f32>, Vec<Moments>) {
+fn convolve(shape: &ConvShape, input: Input<'_>, weight: &[f32], spec: &ConvNormActSpec) -> (Vec<f32>, Vec<Moments>) {
     let mut raw = unfilled(shape.output_len());
     let count = match kind(shape, spec) {
         Kind::Depthwise => depthwise::bands(shape),
@@ -135,13 +180,14 @@ fn convolve(shape: &ConvShape, x: &Primitive, weight: &Primitive, spec: &ConvNor
             moments.set(number, Moments::of(chunk, shape.output));
         }
     };
-    let (input, weight) = (values(x), values(weight));
+    let applied = input.prologue.filter(|_| !reads_through_prologue(shape, spec)).map(|p| apply(input.values, &p));
+    let input = applied.as_ref().map_or(input, Input::from);
     match kind(shape, spec) {
         Kind::Depthwise => {
             let packed = depthwise::pack_weight(shape, weight);
             depthwise::forward(shape, input, &packed, Epilogue::NONE, &mut raw, after);
         }
-        Kind::Winograd => winograd::forward(shape, input, &WinogradWeights::new(shape, weight), &mut raw, after),
+        Kind::Winograd => winograd::forward(shape, input.values, &WinogradWeights::new(shape, weight), &mut raw, after),
         Kind::Direct => {
             conv::forward(shape, input, &conv::pack_weight(shape, weight), Epilogue::NONE, &mut raw, after);
         }
@@ -172,6 +218,11 @@ fn kind(shape: &ConvShape, spec: &ConvNormActSpec) -> Kind {
     }
 }
 
+/// Whether the kernels of a convolution can apply a prologue while they read.
+fn reads_through_prologue(shape: &ConvShape, spec: &ConvNormActSpec) -> bool {
+    spec.depthwise || shape.is_pointwise()
+}
+
 /// Places that several threads fill, each one once.
 struct Slots(Vec<std::sync::OnceLock<Moments>>);
 
@@ -191,7 +242,7 @@ impl Slots {
 
 /// The gradients from that of the output.
 pub(super) fn backward(saved: Saved, gradient: Primitive, wanted: Wanted) -> Gradients {
-    let Saved { spec, shape, x, weight, raw, output, affine } = saved;
+    let Saved { spec, shape, prologue, x, weight, raw, output, affine } = saved;
     let gradient = channels_last(gradient);
     let output = output.map(channels_last);
     let mask = match &output {
@@ -216,43 +267,72 @@ pub(super) fn backward(saved: Saved, gradient: Primitive, wanted: Wanted) -> Gra
         batch: spec.batch,
         mask,
     };
-    let mut inner = unfilled_with_slack(shape.output_len(), SLACK);
-    let affine_gradient = pass.backward(values(&gradient), &mut inner);
-    drop((raw, output, gradient));
-    let weight_gradient = wanted.weight.then(|| {
-        let gradient = if spec.depthwise {
-            depthwise::backward_weight(&shape, values(&x), &inner)
-        } else {
-            conv::backward_weight(&shape, values(&x), &inner)
-        };
-        let per_output = if spec.depthwise { 1 } else { shape.input };
-        from_values(gradient, [shape.output, per_output, shape.kernel, shape.kernel])
-    });
-    drop(x);
-    let x = wanted.x.then(|| {
-        let mut target = unfilled(shape.input_len());
-        let weight = values(&weight);
-        match kind(&shape, &spec) {
-            Kind::Depthwise => {
-                let packed = depthwise::pack_weight(&shape, weight);
-                depthwise::backward_input(&shape, &inner, &packed, &mut target);
-            }
-            Kind::Winograd => {
-                winograd::backward_input(&shape, &inner, &WinogradWeights::transposed(&shape, weight), &mut target);
-            }
-            Kind::Direct => {
-                conv::backward_input(&shape, &inner, &conv::pack_transposed(&shape, weight), &mut target);
-            }
-        }
-        from_channels_last(target, [shape.images, shape.input, shape.height, shape.width])
-    });
+    let norm = pass.prepare(values(&gradient));
+    let input = Input { values: values(&x), prologue: prologue.as_ref().map(Applied::of_kernels) };
+    let (x, weight) = convolution_gradients(&spec, &shape, input, values(&weight), &norm, wanted);
+    let affine_gradient = norm.affine;
     let channels = [shape.output];
     Gradients {
         x,
-        weight: weight_gradient,
+        weight,
         gamma: from_values(affine_gradient.gamma, channels),
         beta: from_values(affine_gradient.beta, channels),
         shortcut,
+    }
+}
+
+/// The gradients of a convolution's input and weight, of what is wanted.
+fn convolution_gradients(
+    spec: &ConvNormActSpec,
+    shape: &ConvShape,
+    x: Input<'_>,
+    weight: &[f32],
+    norm: &NormBackward<'_>,
+    wanted: Wanted,
+) -> (Option<Primitive>, Option<Primitive>) {
+    let mut target = wanted.x.then(|| unfilled(shape.input_len()));
+    let weight_gradient = match (kind(shape, spec), &mut target) {
+        (Kind::Depthwise, Some(target)) if wanted.weight => {
+            Some(depthwise::backward(shape, x, norm, &depthwise::pack_weight(shape, weight), target))
+        }
+        (Kind::Direct, target) if conv::has_joint_backward(shape, wanted.x) => {
+            let packed = wanted.x.then(|| conv::pack_transposed(shape, weight));
+            let input = packed.as_ref().zip(target.as_deref_mut());
+            conv::backward(shape, x, norm, conv::Wanted { input, weight: wanted.weight })
+        }
+        (kind, target) => {
+            let mut inner = unfilled_with_slack(shape.output_len(), SLACK);
+            norm.write_all(&mut inner);
+            if let Some(target) = target {
+                input_gradient(&kind, shape, weight, &inner, target);
+            }
+            wanted.weight.then(|| {
+                let applied = x.prologue.map(|prologue| apply(x.values, &prologue));
+                let x = applied.as_deref().unwrap_or(x.values);
+                match kind {
+                    Kind::Depthwise => depthwise::backward_weight(shape, x, &inner),
+                    Kind::Winograd | Kind::Direct => conv::backward_weight(shape, x, &inner),
+                }
+            })
+        }
+    };
+    let per_output = if spec.depthwise { 1 } else { shape.input };
+    (
+        target.map(|target| from_channels_last(target, [shape.images, shape.input, shape.height, shape.width])),
+        weight_gradient.map(|gradient| from_values(gradient, [shape.output, per_output, shape.kernel, shape.kernel])),
+    )
+}
+
+/// The gradient of a convolution's input from that of its output.
+fn input_gradient(kind: &Kind, shape: &ConvShape, weight: &[f32], gradient: &[f32], target: &mut [f32]) {
+    match kind {
+        Kind::Depthwise => {
+            depthwise::backward_input(shape, gradient, &depthwise::pack_weight(shape, weight), target);
+        }
+        Kind::Winograd => {
+            winograd::backward_input(shape, gradient, &WinogradWeights::transposed(shape, weight), target);
+        }
+        Kind::Direct => conv::backward_input(shape, gradient, &conv::pack_transposed(shape, weight), target),
     }
 }
 
@@ -313,6 +393,7 @@ impl FusedOps for Flex {
         beta: Primitive,
         mean: Primitive,
         variance: Primitive,
+        prologue: Prologue<Self>,
         shortcut: Shortcut<Self>,
         spec: ConvNormActSpec,
     ) -> Normed<Self> {
@@ -320,7 +401,8 @@ impl FusedOps for Flex {
             Shortcut::None => None,
             Shortcut::Add(shortcut) => Some(shortcut),
         };
-        forward(x, weight, &NormInputs { gamma, beta, mean, variance }, shortcut, spec).0
+        let prologue = Applied::new(prologue, spec.input_bounds);
+        forward(x, weight, &NormInputs { prologue, gamma, beta, mean, variance }, shortcut, spec).0
     }
 
     fn max_pool_3x3(x: Primitive) -> Primitive {
@@ -329,5 +411,18 @@ impl FusedOps for Flex {
 
     fn mean_pool(x: Primitive) -> Primitive {
         mean_pool_forward(x)
+    }
+
+    fn adam_step(
+        value: Primitive,
+        gradient: Primitive,
+        first: Primitive,
+        second: Primitive,
+        step: AdamStep,
+    ) -> Stepped<Self> {
+        let len = [values(&value).len()];
+        let [mut new, mut m, mut v] = [value, first, second].map(|x| values(&x.to_contiguous()).to_vec());
+        adam::step(&mut new, values(&gradient.to_contiguous()), &mut m, &mut v, &step);
+        Stepped { value: from_values(new, len), first: from_values(m, len), second: from_values(v, len) }
     }
 }

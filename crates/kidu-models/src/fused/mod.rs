@@ -18,6 +18,7 @@ use burn::{
     backend::{Backend, Dispatch, ExtensionType, backend_extension, tensor::FloatTensor},
     tensor::{Device, Tensor},
 };
+pub use kidu_kernels::adam::AdamStep;
 use kidu_kernels::norm::Bounds;
 
 /// The numbers of a fused convolution.
@@ -39,6 +40,17 @@ pub struct ConvNormActSpec {
     pub batch: bool,
     /// The activation.
     pub bounds: Bounds,
+    /// The activation that the input is still to go through, if it comes with a [`Prologue`].
+    pub input_bounds: Bounds,
+    /// Whether normalisation and activation are left to the operation that reads the output.
+    pub lazy: bool,
+}
+
+/// What the input is still to go through: clamp(x * scale + shift).
+#[derive(ExtensionType)]
+pub enum Prologue<B: Backend> {
+    None,
+    Apply(FloatTensor<B>, FloatTensor<B>),
 }
 
 /// What is added before the activation.
@@ -48,12 +60,24 @@ pub enum Shortcut<B: Backend> {
     Add(FloatTensor<B>),
 }
 
-/// The result with the mean and the biased variance that were used.
+/// The result with the mean and the biased variance that were used, and both with the affine parameters as a scale and
+/// a shift. If it is lazy, `output` holds the convolution's values: its node in the graph stands for the activation's
+/// output, and only an operation that is given scale and shift as its prologue may read it.
 #[derive(ExtensionType)]
 pub struct Normed<B: Backend> {
     pub output: FloatTensor<B>,
     pub mean: FloatTensor<B>,
     pub variance: FloatTensor<B>,
+    pub scale: FloatTensor<B>,
+    pub shift: FloatTensor<B>,
+}
+
+/// A parameter with its moments after a step.
+#[derive(ExtensionType)]
+pub struct Stepped<B: Backend> {
+    pub value: FloatTensor<B>,
+    pub first: FloatTensor<B>,
+    pub second: FloatTensor<B>,
 }
 
 /// The fused operations.
@@ -67,6 +91,7 @@ pub trait FusedOps: Backend {
         beta: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
+        #[extension_type] prologue: Prologue<Self>,
         #[extension_type] shortcut: Shortcut<Self>,
         spec: ConvNormActSpec,
     ) -> Normed<Self>;
@@ -76,6 +101,15 @@ pub trait FusedOps: Backend {
 
     /// Mean over height and width, `[N, C, 1, 1]`.
     fn mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// A step of Adam; not differentiable.
+    fn adam_step(
+        value: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> Stepped<Self>;
 }
 
 thread_local! {
@@ -95,15 +129,27 @@ pub fn supports(device: &Device) -> bool {
     !REFERENCE.get() && (*device == Device::flex() || *device == Device::flex().autodiff())
 }
 
-/// [`FusedOps::conv_norm_act`] on tensors; returns output, mean and variance.
+/// What [`conv_norm_act`] returns; see [`Normed`].
+pub(crate) struct NormedTensors {
+    pub(crate) output: Tensor<4>,
+    pub(crate) mean: Tensor<1>,
+    pub(crate) variance: Tensor<1>,
+    pub(crate) scale: Tensor<1>,
+    pub(crate) shift: Tensor<1>,
+}
+
+/// [`FusedOps::conv_norm_act`] on tensors.
 pub(crate) fn conv_norm_act(
     x: Tensor<4>,
     weight: Tensor<4>,
     (gamma, beta): (Tensor<1>, Tensor<1>),
     (mean, variance): (Tensor<1>, Tensor<1>),
+    prologue: Option<(Tensor<1>, Tensor<1>)>,
     shortcut: Option<Tensor<4>>,
     spec: ConvNormActSpec,
-) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+) -> NormedTensors {
+    let prologue =
+        prologue.map_or(Prologue::None, |(scale, shift)| Prologue::Apply(scale.into_dispatch(), shift.into_dispatch()));
     let shortcut = shortcut.map_or(Shortcut::None, |s| Shortcut::Add(s.into_dispatch()));
     let normed = <Dispatch as FusedOps>::conv_norm_act(
         x.into_dispatch(),
@@ -112,10 +158,17 @@ pub(crate) fn conv_norm_act(
         beta.into_dispatch(),
         mean.into_dispatch(),
         variance.into_dispatch(),
+        prologue,
         shortcut,
         spec,
     );
-    (Tensor::from_dispatch(normed.output), Tensor::from_dispatch(normed.mean), Tensor::from_dispatch(normed.variance))
+    NormedTensors {
+        output: Tensor::from_dispatch(normed.output),
+        mean: Tensor::from_dispatch(normed.mean),
+        variance: Tensor::from_dispatch(normed.variance),
+        scale: Tensor::from_dispatch(normed.scale),
+        shift: Tensor::from_dispatch(normed.shift),
+    }
 }
 
 /// [`FusedOps::max_pool_3x3`] on tensors.
@@ -126,4 +179,22 @@ pub(crate) fn max_pool_3x3(x: Tensor<4>) -> Tensor<4> {
 /// [`FusedOps::mean_pool`] on tensors.
 pub(crate) fn mean_pool(x: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as FusedOps>::mean_pool(x.into_dispatch()))
+}
+
+/// A step of Adam on a flat parameter; returns the new value and moments. The device must be one that [`supports`]
+/// knows.
+pub fn adam_step(
+    value: Tensor<1>,
+    gradient: Tensor<1>,
+    (first, second): (Tensor<1>, Tensor<1>),
+    step: AdamStep,
+) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
+    let stepped = <Dispatch as FusedOps>::adam_step(
+        value.into_dispatch(),
+        gradient.into_dispatch(),
+        first.into_dispatch(),
+        second.into_dispatch(),
+        step,
+    );
+    (Tensor::from_dispatch(stepped.value), Tensor::from_dispatch(stepped.first), Tensor::from_dispatch(stepped.second))
 }

@@ -5,6 +5,7 @@
 //! Random numbers are functions of the seed, the epoch and the batch, so nothing else needs to be remembered.
 
 mod epoch;
+pub mod lr_finder;
 mod phase;
 mod run;
 mod setup;

@@ -61,6 +61,11 @@ impl Run {
     /// Applies gradients that are summed up over some batches.
     pub(super) fn optimizer_step(&mut self, setup: &Setup<'_>, freeze: Freeze, gradients: Gradients) {
         let lr = setup.schedule.rate(self.state.step, self.state.epoch, &self.state.plateau);
+        self.optimizer_step_at(lr, setup, freeze, gradients);
+    }
+
+    /// The same at a given learning rate.
+    pub(super) fn optimizer_step_at(&mut self, lr: f64, setup: &Setup<'_>, freeze: Freeze, gradients: Gradients) {
         let gradients = match setup.trainer.gradient_clip_val {
             Some(most) => clip_by_global_norm(gradients, most).0,
             None => gradients,

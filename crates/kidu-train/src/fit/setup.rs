@@ -57,10 +57,14 @@ impl<'a> Setup<'a> {
         let steps_per_epoch = batches.div_ceil(trainer.accumulate_grad_batches) as u64;
         let total = steps_per_epoch * trainer.max_epochs as u64;
         let model = &request.model;
+        let Some(learning_rate) = model.learning_rate.value() else {
+            let message = "is auto: find it with find_learning_rate first, then fit with what it suggests";
+            return Err(TrainError::Settings(vec![("model.learning_rate".into(), message.into())]));
+        };
         Ok(Self {
             device: device_of(&request.network),
             criterion: CrossEntropy::new(&model.class_weights, model.label_smoothing, &request.class_counts)?,
-            schedule: Schedule::new(&model.scheduler, model.learning_rate, total, steps_per_epoch),
+            schedule: Schedule::new(&model.scheduler, learning_rate, total, steps_per_epoch),
             batches,
             dir: (!trainer.fast_dev_run).then(|| CheckpointDir::of_run(&request.run_dir)),
             trainer,

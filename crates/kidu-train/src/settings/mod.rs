@@ -11,7 +11,7 @@ pub use kidu_data::BatchLimit;
 pub use model::ModelSettings;
 pub use optimizer::{OptimizerName, OptimizerSettings, SchedulerName, SchedulerSettings};
 pub use trainer::{ProfilerName, TrainerSettings};
-pub use values::{ClassWeights, MaxTime};
+pub use values::{ClassWeights, LearningRate, MaxTime};
 
 /// A setting outside its range: the full key (`model.learning_rate`) and what it must be.
 pub type Problem = (String, String);
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn each_range_is_checked_under_its_full_key() {
-        let mut model = ModelSettings { learning_rate: 0.0, drop_rate: 1.0, ..Default::default() };
+        let mut model = ModelSettings { learning_rate: 0.0.into(), drop_rate: 1.0, ..Default::default() };
         model.optimizer.betas = [0.9, 1.0];
         model.scheduler.warmup_epochs = 2;
         let keys: Vec<String> = model.validate().into_iter().map(|p| p.0).collect();

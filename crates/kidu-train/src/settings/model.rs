@@ -4,7 +4,9 @@ use kidu_core::PadType;
 use kidu_models::{Freeze, WeightsSpec};
 use serde::{Deserialize, Serialize};
 
-use super::{ClassWeights, OptimizerSettings, Problem, Problems, SchedulerSettings, values::weights_text};
+use super::{
+    ClassWeights, LearningRate, OptimizerSettings, Problem, Problems, SchedulerSettings, values::weights_text,
+};
 
 /// Which network, from which weights, and how it is optimised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,8 +31,8 @@ pub struct ModelSettings {
     pub backbone_lr_factor: f64,
     /// The optimizer.
     pub optimizer: OptimizerSettings,
-    /// Learning rate of the head: the highest one of `one_cycle` and `cosine`.
-    pub learning_rate: f64,
+    /// Learning rate of the head: the highest one of `one_cycle` and `cosine`; `auto` is found by a range test.
+    pub learning_rate: LearningRate,
     /// How the learning rate changes.
     pub scheduler: SchedulerSettings,
     /// Share of the target spread over all classes, in [0, 1).
@@ -51,7 +53,7 @@ impl Default for ModelSettings {
             freeze_bn: false,
             backbone_lr_factor: 1.0,
             optimizer: OptimizerSettings::default(),
-            learning_rate: 0.001,
+            learning_rate: LearningRate::Value(0.001),
             scheduler: SchedulerSettings::default(),
             label_smoothing: 0.0,
             class_weights: ClassWeights::None,
@@ -69,8 +71,8 @@ impl ModelSettings {
         p.check((0.0..1.0).contains(&self.drop_rate), "model.drop_rate", "must be in [0, 1)");
         let factor = self.backbone_lr_factor;
         p.check(factor > 0.0 && factor <= 10.0, "model.backbone_lr_factor", "must be in (0, 10]");
-        let rate = self.learning_rate;
-        p.check(rate > 0.0 && rate.is_finite(), "model.learning_rate", "must be > 0");
+        let good = self.learning_rate.value().is_none_or(|rate| rate > 0.0 && rate.is_finite());
+        p.check(good, "model.learning_rate", "must be > 0, or auto");
         p.check((0.0..1.0).contains(&self.label_smoothing), "model.label_smoothing", "must be in [0, 1)");
         if let ClassWeights::Given(weights) = &self.class_weights {
             let good = weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().any(|w| *w > 0.0);

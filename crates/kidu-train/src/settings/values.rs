@@ -49,6 +49,60 @@ impl From<ClassWeights> for ClassWeightsText {
     }
 }
 
+/// A learning rate, or `auto`: what a range test suggests.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "LearningRateText", into = "LearningRateText")]
+pub enum LearningRate {
+    /// What [`find_learning_rate`](crate::find_learning_rate) suggests.
+    Auto,
+    /// This one, greater than 0.
+    Value(f64),
+}
+
+impl LearningRate {
+    /// The rate, if it is known.
+    pub fn value(self) -> Option<f64> {
+        match self {
+            Self::Auto => None,
+            Self::Value(rate) => Some(rate),
+        }
+    }
+}
+
+impl From<f64> for LearningRate {
+    fn from(rate: f64) -> Self {
+        Self::Value(rate)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum LearningRateText {
+    Number(f64),
+    Word(String),
+}
+
+impl TryFrom<LearningRateText> for LearningRate {
+    type Error = String;
+
+    fn try_from(text: LearningRateText) -> Result<Self, String> {
+        match text {
+            LearningRateText::Number(rate) => Ok(Self::Value(rate)),
+            LearningRateText::Word(word) if word == "auto" => Ok(Self::Auto),
+            LearningRateText::Word(word) => Err(format!("'{word}' is not a number or auto")),
+        }
+    }
+}
+
+impl From<LearningRate> for LearningRateText {
+    fn from(rate: LearningRate) -> Self {
+        match rate {
+            LearningRate::Auto => Self::Word("auto".into()),
+            LearningRate::Value(rate) => Self::Number(rate),
+        }
+    }
+}
+
 /// A duration: `90s`, `5m`, `2h`, or a number of seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "MaxTimeText", into = "String")]

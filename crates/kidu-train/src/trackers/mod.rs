@@ -3,7 +3,6 @@
 mod csv;
 mod jsonl;
 mod plots;
-mod svg;
 
 pub use csv::CsvTracker;
 pub use jsonl::JsonlTracker;

@@ -1,10 +1,10 @@
-//! `curves.svg`: loss, accuracy and learning rate over the epochs.
+//! `curves.svg` and `curves.png`: loss, accuracy and learning rate over the epochs.
 
 use std::path::PathBuf;
 
 use kidu_core::files;
+use kidu_plot::{Chart, Scale, Series, Style, figure, png};
 
-use super::svg::{Curve, Panel, figure};
 use crate::{
     history::{EpochRow, LR, TRAIN_ACC, TRAIN_LOSS, VAL_ACC, VAL_LOSS},
     tracker::Tracker,
@@ -33,30 +33,34 @@ impl Tracker for PlotTracker {
     }
 
     fn on_epoch(&mut self, history: &[EpochRow]) -> Result<(), String> {
-        files::write_atomic(&self.path, draw(history).as_bytes()).map_err(|e| e.to_string())
+        let svg = draw(history);
+        files::write_atomic(&self.path, svg.as_bytes()).map_err(|e| e.to_string())?;
+        let picture = png(&svg, 2.0).map_err(|e| e.to_string())?;
+        files::write_atomic(&self.path.with_extension("png"), &picture).map_err(|e| e.to_string())
     }
 }
 
 /// The figure as SVG text.
 pub(super) fn draw(history: &[EpochRow]) -> String {
-    let curve = |name: &'static str, label: &'static str, color: &'static str| Curve {
-        label,
-        color,
+    let series = |name: &str, label: &str, colour: &str| Series {
+        label: label.into(),
+        colour: colour.into(),
         points: history.iter().filter_map(|r| Some((r.epoch as f64, r.get(name)?))).collect(),
+        style: Style::Line,
     };
-    figure(&[
-        Panel {
-            title: "loss",
-            curves: vec![curve(TRAIN_LOSS, "train", TRAIN), curve(VAL_LOSS, "val", VAL)],
-            from_zero: true,
-        },
-        Panel {
-            title: "accuracy",
-            curves: vec![curve(TRAIN_ACC, "train", TRAIN), curve(VAL_ACC, "val", VAL)],
-            from_zero: false,
-        },
-        Panel { title: "learning rate", curves: vec![curve(LR, "head", RATE)], from_zero: true },
-    ])
+    let chart = |title: &str, series: Vec<Series>, from_zero| Chart {
+        title: title.into(),
+        x: ("epoch".into(), Scale::Linear),
+        series,
+        from_zero,
+        ..Chart::default()
+    };
+    let charts = [
+        chart("loss", vec![series(TRAIN_LOSS, "train", TRAIN), series(VAL_LOSS, "val", VAL)], true),
+        chart("accuracy", vec![series(TRAIN_ACC, "train", TRAIN), series(VAL_ACC, "val", VAL)], false),
+        chart("learning rate", vec![series(LR, "head", RATE)], true),
+    ];
+    figure(&charts, (380.0, 300.0))
 }
 
 #[cfg(test)]
@@ -86,7 +90,7 @@ mod tests {
             assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         }
-        assert_eq!(draw(&rows).matches("<polyline").count(), 5);
+        assert_eq!(draw(&rows).matches("stroke-width=\"2\"").count(), 5);
         if let Ok(path) = std::env::var("KIDU_DRAW") {
             std::fs::write(path, draw(&rows)).unwrap();
         }

@@ -160,7 +160,7 @@ fn a_dry_run_writes_nothing_and_overfitting_works() {
 fn divergence_is_named_and_the_last_checkpoint_kept() {
     let dir = tempfile::tempdir().unwrap();
     let mut r = request(dir.path(), None);
-    r.model.learning_rate = 1e30;
+    r.model.learning_rate = 1e30.into();
     r.model.scheduler.name = SchedulerName::Constant;
     r.trainer.checkpoint_every_n_steps = Some(1);
     let error = fit(r).unwrap_err();
@@ -181,7 +181,7 @@ fn mistakes_are_found_before_training() {
     let message = fails(&|r| r.callbacks.model_checkpoint.monitor = "val/accuracy".into());
     assert!(message.contains("callbacks.model_checkpoint.monitor") && message.contains("'val/acc'"), "{message}");
     let message = fails(&|r| {
-        r.model.learning_rate = -1.0;
+        r.model.learning_rate = (-1.0).into();
         r.trainer.max_epochs = 0;
     });
     assert!(

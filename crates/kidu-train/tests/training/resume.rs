@@ -42,7 +42,7 @@ fn uncached(r: &mut FitRequest<'_>) {
     r.model.freeze_bn = true;
     r.trainer.cache_features = false;
     r.model.optimizer.name = OptimizerName::RmsProp;
-    r.model.learning_rate = 1e-3;
+    r.model.learning_rate = 1e-3.into();
 }
 
 const RECIPES: [(&str, Recipe); 3] = [("everything", everything), ("cached", cached), ("uncached", uncached)];

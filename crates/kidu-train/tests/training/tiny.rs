@@ -170,7 +170,7 @@ impl Progress for Watcher {
 pub(crate) fn request<'a>(run_dir: &Path, progress: Option<&'a Watcher>) -> FitRequest<'a> {
     FitRequest {
         network: network(1),
-        model: ModelSettings { learning_rate: 0.01, ..Default::default() },
+        model: ModelSettings { learning_rate: 0.01.into(), ..Default::default() },
         trainer: TrainerSettings { max_epochs: 2, ..Default::default() },
         callbacks: CallbackSettings::default(),
         logger: LoggerSettings::default(),

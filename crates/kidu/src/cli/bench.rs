@@ -15,6 +15,8 @@ pub(crate) enum BenchPart {
     Train,
     /// Predictions.
     Predict,
+    /// Requests: base64 in JSON to probabilities in JSON, in this process.
+    Request,
 }
 
 #[derive(Args, Debug)]

@@ -1,5 +1,6 @@
 //! `kidu data`.
 
+mod import;
 mod versions;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::{Args, Subcommand, ValueHint};
 
 use super::{ConfigArgs, JsonArgs, RunOutputArgs};
 
+pub(crate) use self::import::ImportArgs;
 pub(crate) use self::versions::{
     CheckoutArgs, DiffArgs, GcArgs, LogArgs, PushArgs, SnapshotArgs, StoreArgs, TagCommand, VerifyArgs,
 };
@@ -19,6 +21,9 @@ pub(crate) enum DataCommand {
         after_help = "Example:\n  kidu data split --out dataset data.root=photos.zip data.train_val_test_split=[0.8,0.1,0.1]"
     )]
     Split(SplitArgs),
+    /// Bring people's annotations (Label Studio, COCO, CSV lists) and their images into a dataset of class folders.
+    #[command(after_help = import::EXAMPLES)]
+    Import(Box<ImportArgs>),
     /// Draw scenes of six kinds, for demos and tests.
     #[command(after_help = "Example:\n  kidu data synth --out scenes --train-per-class 100")]
     Synth(SynthArgs),

@@ -5,6 +5,7 @@ mod machine;
 mod memory;
 mod networks;
 mod peer;
+mod requests;
 mod tables;
 mod turns;
 
@@ -18,6 +19,7 @@ use self::{
     memory::MemoryCase,
     networks::{Case, Engine, Place},
     peer::Peers,
+    requests::Requests,
     tables::threads as threads_text,
 };
 use crate::{
@@ -50,6 +52,8 @@ struct Report {
     memory: Option<Vec<MemoryCase>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     predict: Option<Vec<Case>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<Vec<Requests>>,
 }
 
 pub(super) fn run(arguments: &BenchArgs) -> Outcome {
@@ -102,7 +106,7 @@ impl<'a> Bench<'a> {
         self.console.begin("measure", "cases", Some(self.cases()));
         let machine = self.machine()?;
         let images = if self.wants(BenchPart::Images) { Some(self.images()?) } else { None };
-        let (mut train, mut predict) = (Vec::new(), Vec::new());
+        let (mut train, mut predict, mut request) = (Vec::new(), Vec::new(), Vec::new());
         for threads in self.threads.clone() {
             let pool = machine::pool(threads)?;
             let peak = machine.peak(threads);
@@ -112,6 +116,9 @@ impl<'a> Bench<'a> {
             }
             if self.wants(BenchPart::Predict) {
                 self.predict(&place, &mut predict)?;
+            }
+            if self.wants(BenchPart::Request) {
+                self.request(&place, &mut request)?;
             }
         }
         let memory = if self.wants(BenchPart::Train) { Some(self.memory()?) } else { None };
@@ -126,6 +133,7 @@ impl<'a> Bench<'a> {
             train: self.wants(BenchPart::Train).then_some(train),
             memory,
             predict: self.wants(BenchPart::Predict).then_some(predict),
+            request: self.wants(BenchPart::Request).then_some(request),
         })
     }
 
@@ -135,7 +143,10 @@ impl<'a> Bench<'a> {
         let of = |part, cases: usize| if self.wants(part) { cases as u64 } else { 0 };
         let train = models * self.arguments.batch.len();
         let predict = models * self.arguments.predict_batch.len() * threads;
-        1 + of(BenchPart::Images, 1) + of(BenchPart::Train, train * (threads + 1)) + of(BenchPart::Predict, predict)
+        1 + of(BenchPart::Images, 1)
+            + of(BenchPart::Train, train * (threads + 1))
+            + of(BenchPart::Predict, predict)
+            + of(BenchPart::Request, models * threads)
     }
 
     /// The peaks are needed for every network's share of them.
@@ -178,6 +189,20 @@ impl<'a> Bench<'a> {
                 self.told(&tables::line(&what, &case.measured));
                 cases.push(case);
             }
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, place: &Place<'_>, cases: &mut Vec<Requests>) -> Outcome {
+        let dir = tempfile::tempdir()?;
+        let photographs = Photographs::new(self.arguments.photos.as_deref())?;
+        for record in self.models.clone() {
+            let what = format!("{}, a request, {}", record.name, threads_text(place.threads));
+            self.console.set_message(&what);
+            let bundle = networks::bundle(record, dir.path())?;
+            let case = requests::measure((record, &bundle), &photographs, place, &mut self.peers)?;
+            self.told(&tables::line(&what, &case.measured));
+            cases.push(case);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod checkout;
 mod diff;
 mod gc;
+mod import;
 mod log;
 mod push;
 mod snapshot;
@@ -18,6 +19,7 @@ use crate::{Outcome, cli::DataCommand};
 
 pub(super) fn run(command: &DataCommand) -> Outcome {
     match command {
+        DataCommand::Import(arguments) => import::run(arguments),
         DataCommand::Split(arguments) => split::run(arguments),
         DataCommand::Synth(arguments) => synth::run(arguments),
         DataCommand::Snapshot(arguments) => snapshot::run(arguments),

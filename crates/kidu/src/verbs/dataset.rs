@@ -6,7 +6,7 @@ use kidu_core::{DatasetManifest, Progress, Split};
 use kidu_data::{DataSettings, SummaryRow};
 use kidu_pipeline::text;
 
-use crate::Outcome;
+use crate::{Outcome, stores};
 
 /// Loads `manifest`, or prepares `data.root` into `dir`.
 pub(super) fn open(
@@ -18,7 +18,7 @@ pub(super) fn open(
 ) -> Outcome<Arc<DatasetManifest>> {
     let manifest = match manifest {
         Some(path) => DatasetManifest::load(path)?,
-        None => kidu_data::prepare(settings, seed, dir, progress)?.manifest,
+        None => kidu_data::prepare(&*stores::local_data(settings, progress)?, seed, dir, progress)?.manifest,
     };
     tell(&manifest, progress);
     Ok(Arc::new(manifest))

@@ -7,6 +7,7 @@ mod dataset;
 mod demo;
 mod doctor;
 mod evaluate;
+mod explain;
 mod gate;
 mod model;
 mod multirun;
@@ -28,8 +29,10 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Data(command) => data::run(command),
         Command::Train(arguments) if arguments.multirun => multirun::run(arguments),
         Command::Train(arguments) => train::run(arguments),
+        Command::TuneLr(arguments) => train::tune_lr::run(arguments),
         Command::Evaluate(arguments) => evaluate::run(arguments),
         Command::Predict(arguments) => predict::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments),
         Command::Gate(arguments) => gate::run(arguments),
         Command::Pipeline(command) => pipeline::run(command),
         Command::Model(command) => model::run(command),

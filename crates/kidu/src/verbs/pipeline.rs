@@ -26,7 +26,7 @@ use crate::{
     failure::Failure,
     git,
     settings::{self, Configuration, need, need_root},
-    stop, ui,
+    stop, stores, ui,
 };
 
 pub(super) fn run(command: &PipelineCommand) -> Outcome {
@@ -48,24 +48,28 @@ pub(super) fn run(command: &PipelineCommand) -> Outcome {
 pub(super) fn execute(configuration: &Configuration, arguments: &PipelineRunArgs) -> Outcome<RunRecord> {
     let settings = &configuration.settings;
     let pipeline = build_pipeline();
-    let parameters = parse_parameters(&pipeline, &arguments.parameters)?;
+    let mut parameters = parse_parameters(&pipeline, &arguments.parameters)?;
     let dir = arguments.dir.clone().unwrap_or_else(|| settings.paths.log_dir.join("pipeline"));
     let root = match parameters.get("InputDatasetZip").and_then(|v| v.as_str()) {
-        Some(given) => Path::new(given),
-        None => need_root(&settings.data)?,
+        Some(given) => PathBuf::from(given),
+        None => need_root(&settings.data)?.to_path_buf(),
     };
     let registry = need(&settings.registry, "registry")?;
     let resolved = save_resolved(configuration, &dir)?;
     let config_arguments: Vec<String> = vec!["--config".into(), resolved.display().to_string()];
     let console = ui::Console::new();
-    let dataset = hash_dataset(root, &console)?;
+    let local = stores::local_root(&root, &console)?;
+    if *local != *root {
+        parameters.insert("InputDatasetZip".into(), local.display().to_string().into());
+    }
+    let dataset = hash_dataset(&local, &console)?;
     let request = RunRequest {
         parameters,
         config: configuration.composed.to_json(),
         config_arguments: pipeline.steps.iter().map(|s| (s.name.clone(), config_arguments.clone())).collect(),
         externals: BTreeMap::from([
             (DATASET.to_string(), External::new(dataset)),
-            (INITIAL_WEIGHTS.to_string(), initial_weights(configuration)?),
+            (INITIAL_WEIGHTS.to_string(), initial_weights(configuration, &console)?),
         ]),
         registry: std::path::absolute(&registry.dir)?,
         code_version: env!("CARGO_PKG_VERSION").into(),
@@ -132,9 +136,10 @@ fn hash_dataset(root: &Path, progress: &dyn kidu_core::Progress) -> Outcome<Sha2
     Ok(hash?)
 }
 
-fn initial_weights(configuration: &Configuration) -> Outcome<External> {
+fn initial_weights(configuration: &Configuration, progress: &dyn kidu_core::Progress) -> Outcome<External> {
     let model = need(&configuration.settings.model, "model")?;
-    Ok(match &model.weights {
+    let weights = stores::local_weights(&model.weights, progress)?;
+    Ok(match &*weights {
         WeightsSpec::None => External::none(),
         WeightsSpec::File(path) => External::new(Sha256Hex::of_file(path)?),
         spec @ WeightsSpec::Hub(_) => External::new(Sha256Hex::of_bytes(spec.to_string().as_bytes())),

@@ -1,6 +1,7 @@
 //! `kidu train`: a dataset and a configuration become a bundle.
 
 mod bundle;
+pub(super) mod tune_lr;
 
 use std::{
     path::{Path, PathBuf},
@@ -10,7 +11,7 @@ use std::{
 
 use kidu_core::{DatasetManifest, ModelRecord, Progress, Split, files, model};
 use kidu_models::{Network, weights};
-use kidu_train::{Checkpoint, FitOutcome, FitRequest, Fitted, LoaderSource, StopReason, fit};
+use kidu_train::{Checkpoint, FitOutcome, FitRequest, Fitted, LearningRate, LoaderSource, StopReason, fit};
 use serde_json::{Value, json};
 
 use super::dataset;
@@ -20,7 +21,7 @@ use crate::{
     failure::Failure,
     run_dir::{self, RunDir, Verb},
     settings::{self, Configuration, need, need_root},
-    stop,
+    stop, stores,
     ui::{self, Console, human_duration},
 };
 
@@ -102,17 +103,12 @@ fn in_dir(
     resume: Option<PathBuf>,
     console: &Console,
 ) -> Outcome<Value> {
-    let settings = &configuration.settings;
-    let data = need(&settings.data, "data")?;
     let dir = held.path();
-    let manifest = dataset::open(manifest, data, settings.seed, &dir.join("data"), console)?;
-    held.note_data(&manifest);
-    let model = need(&settings.model, "model")?;
-    let record = model::find(&model.name)?;
-    let image = data.image_spec(&record.image, record.crop_pct);
-    let job = Job { configuration, dir: dir.to_path_buf(), manifest, record, image, console };
+    let job = Job::new(configuration, dir, manifest, console)?;
+    held.note_data(&job.manifest);
     let (network, source) = job.network()?;
-    let fitted = if settings.train.unwrap_or(true) { job.fit(network, resume)? } else { job.untrained(resume)? };
+    let trains = configuration.settings.train.unwrap_or(true);
+    let fitted = if trains { job.fit(network, resume)? } else { job.untrained(resume)? };
     bundle::finish(&job, &fitted, &source).map_err(|failure| match failure {
         Failure::Interrupted(_) => Failure::Interrupted(format!(
             "after training, before the bundle was finished. Go on with: kidu train --resume {}",
@@ -120,6 +116,23 @@ fn in_dir(
         )),
         other => other,
     })
+}
+
+impl<'a> Job<'a> {
+    /// Opens the dataset, or splits it.
+    fn new(
+        configuration: &'a Configuration,
+        dir: &Path,
+        manifest: Option<&Path>,
+        console: &'a Console,
+    ) -> Outcome<Self> {
+        let settings = &configuration.settings;
+        let data = need(&settings.data, "data")?;
+        let manifest = dataset::open(manifest, data, settings.seed, &dir.join("data"), console)?;
+        let record = model::find(&need(&settings.model, "model")?.name)?;
+        let image = data.image_spec(&record.image, record.crop_pct);
+        Ok(Self { configuration, dir: dir.to_path_buf(), manifest, record, image, console })
+    }
 }
 
 impl Job<'_> {
@@ -134,7 +147,8 @@ impl Job<'_> {
                 architecture.with_pad_type(pad).map_err(|e| Failure::usage(format!("model.pad_type: {e}")))?;
         }
         let network = Network::new(&architecture, self.manifest.classes.len(), settings.seed, &device);
-        let (network, report) = weights::load(network, self.record, &model.weights)?;
+        let (network, report) =
+            weights::load(network, self.record, &*stores::local_weights(&model.weights, self.console)?)?;
         if let Some(head) = &report.head_reinitialised {
             self.console.note(head);
         }
@@ -163,7 +177,8 @@ impl Job<'_> {
         })
     }
 
-    fn fit(&self, network: Network, resume: Option<PathBuf>) -> Outcome<Fitted> {
+    /// What the fit loop and the learning-rate finder need.
+    fn request(&self, network: Network, resume: Option<PathBuf>) -> Outcome<FitRequest<'_>> {
         let settings = &self.configuration.settings;
         let trainer = need(&settings.trainer, "trainer")?.clone();
         let data = need(&settings.data, "data")?;
@@ -174,7 +189,7 @@ impl Job<'_> {
         let val = if has_val { Some(Box::new(source(Split::Val)?) as Box<dyn kidu_train::BatchSource>) } else { None };
         let mut model = need(&settings.model, "model")?.clone();
         model.freeze = model.freeze.resolve(self.record.architecture.num_stages());
-        let request = FitRequest {
+        Ok(FitRequest {
             network,
             model,
             callbacks: need(&settings.callbacks, "callbacks")?.clone(),
@@ -191,7 +206,14 @@ impl Job<'_> {
             progress: self.console,
             trackers: Vec::new(),
             trainer,
-        };
+        })
+    }
+
+    fn fit(&self, network: Network, resume: Option<PathBuf>) -> Outcome<Fitted> {
+        let mut request = self.request(network, resume)?;
+        if request.model.learning_rate == LearningRate::Auto {
+            request.model.learning_rate = tune_lr::automatic(self, &mut request)?.into();
+        }
         match fit(request).map_err(train_failure)? {
             FitOutcome::Finished(fitted) => {
                 let took = human_duration(Duration::from_secs_f64(fitted.elapsed));

@@ -10,6 +10,7 @@ mod bad_disk;
 mod bench;
 mod command;
 mod fixture;
+mod import;
 mod judged;
 mod peer;
 mod pipeline;
@@ -18,5 +19,6 @@ mod registry;
 #[cfg(unix)]
 mod resume;
 mod run_folder;
+mod s3;
 mod tools;
 mod versions;

@@ -44,8 +44,8 @@ pub(super) struct Images {
 
 /// Encoded photographs.
 pub(super) struct Photographs {
-    source: String,
-    files: Vec<Vec<u8>>,
+    pub(super) source: String,
+    pub(super) files: Vec<Vec<u8>>,
 }
 
 impl Photographs {

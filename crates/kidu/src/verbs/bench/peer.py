@@ -154,7 +154,34 @@ def pillow(request):
     return lambda: [one(photograph) for photograph in photographs]
 
 
-KINDS = {"train": train, "torch": torch_eager, "onnxruntime": onnx_runtime, "pillow": pillow}
+def handler(request):
+    """What the Python handler of a Lambda does with each body: JSON, base64, Pillow, resize, network, JSON."""
+    need("Pillow", "numpy")
+    import base64
+
+    import numpy
+    from PIL import Image
+
+    torch, timm = load_torch()
+    classes, size = request["classes"], request["size"]
+    network = timm.create_model(request["model"], pretrained=False, num_classes=len(classes)).eval()
+    mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+
+    def one(body):
+        encoded = json.loads(body)["image"].split(",")[1]
+        image = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
+        # torchvision's ToTensor, Resize and Normalize.
+        values = torch.from_numpy(numpy.array(image)).permute(2, 0, 1).contiguous().float().div(255)
+        values = torch.nn.functional.interpolate(values[None], (size, size), mode="bilinear", antialias=True)
+        with torch.no_grad():
+            probabilities = torch.softmax(network((values - mean) / std)[0], 0).tolist()
+        ranked = sorted(zip(classes, probabilities), key=lambda pair: -pair[1])
+        return json.dumps([dict(ranked)])
+
+    return lambda: [one(body) for body in request["bodies"]]
+
+
+KINDS = {"handler": handler, "train": train, "torch": torch_eager, "onnxruntime": onnx_runtime, "pillow": pillow}
 
 
 def turn(step, seconds):

@@ -11,6 +11,7 @@ use super::{
     machine::Machine,
     memory::{MemoryCase, Resident},
     networks::Case,
+    requests::Requests,
     turns::{Measured, PeerResult, PeerTimes},
 };
 
@@ -31,6 +32,9 @@ pub(super) fn text(report: &Report) -> String {
         if let Some(cases) = cases {
             let _ = write!(out, "\n{title}\n{}", networks(cases));
         }
+    }
+    if let Some(cases) = &report.request {
+        let _ = write!(out, "\nRequest: base64 in JSON to probabilities in JSON, in this process\n{}", requests(cases));
     }
     if let Some(cases) = &report.memory {
         let _ = write!(
@@ -102,7 +106,22 @@ fn networks(cases: &[Case]) -> String {
     table(&heading[..columns], &rows)
 }
 
-/// One row for each peer; the first has our figures too.
+fn requests(cases: &[Requests]) -> String {
+    let heading = ["model", "threads", "kidu", "requests/s", "peer", "its time", "ratio"];
+    let with_peers = cases.iter().any(|case| !case.measured.peers.is_empty());
+    let columns = if with_peers { heading.len() } else { 4 };
+    let own = |case: &Requests| {
+        vec![
+            case.model.to_string(),
+            case.threads.to_string(),
+            duration(case.measured.kidu.seconds),
+            format!("{:.1}", case.requests_per_second),
+        ]
+    };
+    let rows: Vec<Vec<String>> = cases.iter().flat_map(|case| with_rows_of_peers(own(case), &case.measured)).collect();
+    table(&heading[..columns], &rows)
+}
+
 fn rows_of(case: &Case) -> Vec<Vec<String>> {
     let own = vec![
         case.model.to_string(),
@@ -113,8 +132,13 @@ fn rows_of(case: &Case) -> Vec<Vec<String>> {
         format!("{:.1}", case.gflops),
         format!("{:.0} %", 100.0 * case.share_of_peak),
     ];
+    with_rows_of_peers(own, &case.measured)
+}
+
+/// One row for each peer; the first has our figures too.
+fn with_rows_of_peers(own: Vec<String>, measured: &Measured) -> Vec<Vec<String>> {
     let blank = vec![String::new(); own.len()];
-    let peers: Vec<Vec<String>> = case.measured.peers.iter().map(columns_of).collect();
+    let peers: Vec<Vec<String>> = measured.peers.iter().map(columns_of).collect();
     match peers.split_first() {
         None => vec![own],
         Some((first, others)) => {

@@ -9,6 +9,7 @@ use crate::{
     failure::Failure,
     run_dir::{self, Verb},
     settings::{self, need, need_root},
+    stores,
     ui::{self, Console},
     verbs::dataset,
 };
@@ -21,7 +22,7 @@ pub(super) fn run(arguments: &SplitArgs) -> Outcome {
     let held = run_dir::create(&configuration, Verb::Split, arguments.output.out.as_deref())?;
     let dir = held.path();
     let console = Console::new().with_log(&dir.join("kidu.log"));
-    let prepared = prepare(data, settings.seed, dir, &console)?;
+    let prepared = prepare(&*stores::local_data(data, &console)?, settings.seed, dir, &console)?;
     held.note_data(&prepared.manifest);
     let wanted = &arguments.data_version;
     if wanted != "any" && *wanted != prepared.manifest.version {

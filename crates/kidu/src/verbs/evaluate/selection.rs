@@ -11,6 +11,7 @@ use crate::{
     cli::{EvaluateArgs, EvaluateSplit},
     failure::Failure,
     settings::{Settings, need},
+    stores,
     verbs::dataset,
 };
 
@@ -88,9 +89,10 @@ fn prepare(
     progress: &dyn Progress,
 ) -> Outcome<Prepared> {
     let whole = matches!(split, None | Some(EvaluateSplit::All));
-    match kidu_data::prepare(data, seed, dir, progress) {
+    let data = stores::local_data(data, progress)?;
+    match kidu_data::prepare(&data, seed, dir, progress) {
         Err(DataError::Classes { .. }) if whole => {
-            let data = DataSettings { train_val_test_split: [1.0, 0.0, 0.0], ..data.clone() };
+            let data = DataSettings { train_val_test_split: [1.0, 0.0, 0.0], ..data.into_owned() };
             Ok(kidu_data::prepare(&data, seed, dir, progress)?)
         }
         other => Ok(other?),

@@ -18,7 +18,7 @@ use kidu_pipeline::{
     executor::BoxError, registry::Receipt,
 };
 
-use crate::{Outcome, step, stop, ui};
+use crate::{Outcome, step, stop, stores, ui};
 
 /// Runs each step as `kidu VERB ...`.
 pub(super) struct Subprocess {
@@ -47,6 +47,7 @@ impl Subprocess {
                 command.env_remove(&name);
             }
         }
+        command.env(stores::AS_FETCHED, "1");
         step::prepare(&mut command, context.lock);
         command.envs(resolved.environment.iter().map(|(n, v)| (n, v))).stdout(Stdio::piped());
         command.stderr(if std::io::stderr().is_terminal() { Stdio::inherit() } else { Stdio::piped() });

@@ -3,20 +3,24 @@
 use std::fmt::Write as _;
 
 /// Dark grey of text and axes.
-pub(crate) const INK: &str = "#222222";
+pub const INK: &str = "#222222";
 /// Light grey of grids.
-pub(crate) const GRID: &str = "#dddddd";
+pub const GRID: &str = "#dddddd";
 
 /// Where a text's given point lies.
-#[derive(Clone, Copy)]
-pub(crate) enum Anchor {
+#[derive(Clone, Copy, Debug)]
+pub enum Anchor {
+    /// At its beginning.
     Start,
+    /// At its middle.
     Middle,
+    /// At its end.
     End,
 }
 
 /// A drawing of a given size in pixels on a white ground.
-pub(crate) struct Svg {
+#[derive(Clone, Debug)]
+pub struct Svg {
     width: f64,
     height: f64,
     title: String,
@@ -24,14 +28,15 @@ pub(crate) struct Svg {
 }
 
 impl Svg {
-    pub(crate) fn new(width: f64, height: f64, title: &str) -> Self {
+    /// An empty drawing.
+    pub fn new(width: f64, height: f64, title: &str) -> Self {
         let mut svg = Self { width, height, title: escape(title), body: String::new() };
         svg.rect((0.0, 0.0), (width, height), "#ffffff", None);
         svg
     }
 
     /// A filled rectangle; `hint` is shown when the pointer rests on it.
-    pub(crate) fn rect(&mut self, at: (f64, f64), size: (f64, f64), fill: &str, hint: Option<&str>) {
+    pub fn rect(&mut self, at: (f64, f64), size: (f64, f64), fill: &str, hint: Option<&str>) {
         let (x, y, w, h) = (short(at.0), short(at.1), short(size.0), short(size.1));
         self.push(format_args!(r#"<rect x="{x}" y="{y}" width="{w}" height="{h}" fill="{fill}""#));
         match hint {
@@ -40,12 +45,13 @@ impl Svg {
         }
     }
 
-    pub(crate) fn line(&mut self, from: (f64, f64), to: (f64, f64), stroke: &str, width: f64, dash: &str) {
+    /// A line between two points.
+    pub fn line(&mut self, from: (f64, f64), to: (f64, f64), stroke: &str, width: f64, dash: &str) {
         self.polyline(&[from, to], stroke, width, dash);
     }
 
     /// A line through points; `dash` is empty for a solid one.
-    pub(crate) fn polyline(&mut self, points: &[(f64, f64)], stroke: &str, width: f64, dash: &str) {
+    pub fn polyline(&mut self, points: &[(f64, f64)], stroke: &str, width: f64, dash: &str) {
         let points: Vec<String> = points.iter().map(|(x, y)| format!("{},{}", short(*x), short(*y))).collect();
         self.push(format_args!(
             r#"<polyline points="{}" fill="none" stroke="{stroke}" stroke-width="{}" stroke-linejoin="round""#,
@@ -58,20 +64,19 @@ impl Svg {
         self.push(format_args!("/>\n"));
     }
 
-    pub(crate) fn text(&mut self, at: (f64, f64), anchor: Anchor, size: f64, fill: &str, content: &str) {
+    /// A filled circle.
+    pub fn circle(&mut self, at: (f64, f64), radius: f64, fill: &str) {
+        let (x, y, r) = (short(at.0), short(at.1), short(radius));
+        self.push(format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{r}\" fill=\"{fill}\"/>\n"));
+    }
+
+    /// Text at a point.
+    pub fn text(&mut self, at: (f64, f64), anchor: Anchor, size: f64, fill: &str, content: &str) {
         self.turned_text(at, anchor, size, fill, content, 0.0);
     }
 
     /// Text turned by an angle in degrees, clockwise, around its point.
-    pub(crate) fn turned_text(
-        &mut self,
-        at: (f64, f64),
-        anchor: Anchor,
-        size: f64,
-        fill: &str,
-        content: &str,
-        angle: f64,
-    ) {
+    pub fn turned_text(&mut self, at: (f64, f64), anchor: Anchor, size: f64, fill: &str, content: &str, angle: f64) {
         let anchor = match anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
@@ -87,7 +92,8 @@ impl Svg {
         ));
     }
 
-    pub(crate) fn finish(self) -> String {
+    /// The SVG text.
+    pub fn finish(self) -> String {
         let (w, h) = (short(self.width), short(self.height));
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" role=\"img\" \
@@ -103,20 +109,24 @@ impl Svg {
 }
 
 /// A square with axes from 0 to 1.
-pub(crate) struct Frame {
-    pub(crate) left: f64,
-    pub(crate) top: f64,
-    pub(crate) side: f64,
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// In pixels.
+    pub left: f64,
+    /// In pixels.
+    pub top: f64,
+    /// In pixels.
+    pub side: f64,
 }
 
 impl Frame {
     /// Pixel of a point of the unit square.
-    pub(crate) fn at(&self, x: f64, y: f64) -> (f64, f64) {
+    pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
         (self.left + x.clamp(0.0, 1.0) * self.side, self.top + (1.0 - y.clamp(0.0, 1.0)) * self.side)
     }
 
     /// Grid, ticks and names of the axes.
-    pub(crate) fn axes(&self, svg: &mut Svg, x_name: &str, y_name: &str) {
+    pub fn axes(&self, svg: &mut Svg, x_name: &str, y_name: &str) {
         for i in 0..=5 {
             let v = f64::from(i) / 5.0;
             let stroke = if i == 0 { INK } else { GRID };
@@ -135,7 +145,7 @@ impl Frame {
 }
 
 /// Text for XML and HTML, inside elements and attributes. Control characters, which XML forbids, become U+FFFD.
-pub(crate) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -153,7 +163,7 @@ pub(crate) fn escape(text: &str) -> String {
 }
 
 /// At most `max` characters; of a longer text, its beginning and its end, by which similar names differ.
-pub(crate) fn shorten(text: &str, max: usize) -> String {
+pub fn shorten(text: &str, max: usize) -> String {
     let count = text.chars().count();
     if count <= max {
         return text.to_string();
@@ -164,7 +174,7 @@ pub(crate) fn shorten(text: &str, max: usize) -> String {
 }
 
 /// A colour between white (0) and dark blue (1).
-pub(crate) fn blue(share: f64) -> String {
+pub fn blue(share: f64) -> String {
     let stops = [(255.0, 255.0, 255.0), (158.0, 202.0, 225.0), (8.0, 69.0, 148.0)];
     let at = share.clamp(0.0, 1.0) * 2.0;
     let (from, to, part) = if at < 1.0 { (stops[0], stops[1], at) } else { (stops[1], stops[2], at - 1.0) };
@@ -173,7 +183,7 @@ pub(crate) fn blue(share: f64) -> String {
 }
 
 /// A pixel value with at most two decimals.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     let text = format!("{value:.2}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".into() } else { text.into() }
