@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use kidu_core::store::{FolderStore, ObjectStore, ObjectUri};
+use kidu_core::store::{ObjectStore, ObjectUri};
 use kidu_data::versions::VersionStore;
 
 use crate::{
     Outcome,
     cli::{ConfigArgs, StoreArgs},
-    failure::Failure,
-    settings,
+    settings, stores,
 };
 
 /// What the configuration says of the data: root and store.
@@ -47,10 +46,5 @@ pub(super) fn open(arguments: &StoreArgs, named: &[&Path]) -> Outcome<VersionSto
 
 /// A remote: a folder, or a prefix in S3.
 pub(super) fn remote(text: &str) -> Outcome<Box<dyn ObjectStore>> {
-    match ObjectUri::parse(text).map_err(|e| Failure::Usage(e.into()))? {
-        ObjectUri::Path(path) => Ok(Box::new(FolderStore::open(path).map_err(|e| Failure::Failed(e.into()))?)),
-        ObjectUri::S3 { .. } => Err(Failure::usage(format!(
-            "{text}: this kidu was built without S3; give a folder, and copy it there with `aws s3 sync`"
-        ))),
-    }
+    stores::open_store(&ObjectUri::parse(text)?)
 }
