@@ -42,7 +42,8 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Traits {
         alpha: false,
         animated: false,
         orientation: decode::orientation(bytes, limits).unwrap_or(1),
-        cut_short: format.is_some_and(|f| intact::cut_short(bytes, f).is_some()),
+        // A JPEG that has its end and whose markers do not lead there is damaged.
+        cut_short: format.is_some_and(|f| intact::cut_short(bytes, f).is_some()) && !bytes.ends_with(&[0xFF, 0xD9]),
     };
     match format {
         Some(Format::Jpeg) => {

@@ -99,20 +99,21 @@ fn edge_correlation(a: &Values, b: &Values) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use kidu_core::rng;
+    use rand::RngExt;
+
     use super::*;
     use crate::check::thumbnail::VIEWS;
 
     /// Blobs: no two places look alike.
-    fn scene(seed: u32) -> Values {
-        let blob = |n: u32| {
-            let h = (n + 17 * seed).wrapping_mul(2_654_435_761);
-            ((h >> 3 & 31) as f32, (h >> 9 & 31) as f32, (h >> 15 & 127) as f32 - 63.0)
-        };
+    fn scene(seed: u64) -> Values {
+        let mut rng = rng::stream(seed, "align test", &[]);
+        let mut blob = |_| [rng.random_range(0.0..32.0f32), rng.random_range(0.0..32.0), rng.random_range(-60.0..60.0)];
+        let blobs: Vec<[f32; 3]> = (0..30).map(&mut blob).collect();
         std::array::from_fn(|i| {
             let (x, y) = ((i % SIDE) as f32, (i / SIDE) as f32);
-            (0..14).map(blob).fold(128.0, |sum, (bx, by, height)| {
-                sum + height * (-((x - bx).powi(2) + (y - by).powi(2)) / 18.0).exp()
-            })
+            let height = |[bx, by, h]: &[f32; 3]| h * (-((x - bx).powi(2) + (y - by).powi(2)) / 10.0).exp();
+            128.0 + blobs.iter().map(height).sum::<f32>()
         })
     }
 
@@ -129,7 +130,7 @@ mod tests {
     fn another_scene_is_not_made_to_fit() {
         for other in 2..30 {
             let found = similarity(&scene(1), VIEWS[0], &scene(other));
-            assert!(found < 0.6, "{other}: {found}");
+            assert!(found < 0.65, "{other}: {found}");
         }
     }
 

@@ -147,8 +147,8 @@ fn facts(report: &CheckReport) -> String {
 
 fn summary(report: &CheckReport) -> String {
     let mut out = String::from(
-        "<h2>Summary</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Summary\"><table>\n<thead><tr>\
-         <th>severity</th><th>finding</th><th class=\"n\">findings</th><th class=\"n\">files</th><th>what to do</th></tr>\
+        "<h2>Summary</h2>\n<div id=\"summary\" class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Summary\"><table>\n<thead><tr>\
+         <th>severity</th><th>finding</th><th class=\"n\">findings</th><th class=\"n\">files</th><th class=\"advice\">what to do</th></tr>\
          </thead>\n<tbody>\n",
     );
     for line in &report.summary {

@@ -146,7 +146,10 @@ mod tests {
             notes: Vec::new(),
             can_fix: true,
         };
-        let image = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * 4) as u8, (y * 4) as u8, ((x ^ y) * 4) as u8]));
+        let image = RgbImage::from_fn(64, 64, |x, y| {
+            let noise = (x * 31 + y * 57).wrapping_mul(2_654_435_761);
+            image::Rgb([(noise >> 24) as u8, (y * 4) as u8, ((x ^ y) * 4) as u8])
+        });
         let mut bytes = std::io::Cursor::new(Vec::new());
         image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
         let mut facts = Facts::of_bytes(bytes.get_ref(), &Limits::default());

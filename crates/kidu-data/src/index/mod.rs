@@ -13,7 +13,7 @@ use kidu_core::{ClassNames, Split, suggest};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::{Survey, SurveyFile},
+    check::{FOREIGN, Survey, SurveyFile},
     error::{DataError, Result},
 };
 
@@ -109,8 +109,11 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
     } else {
         (open(path, &root)?, Vec::new(), Vec::new(), false)
     };
+    let mut ignored = found.ignored.clone();
+    // These are looked at, in class folders at least.
+    ignored.by_extension.retain(|extension, _| !FOREIGN.contains(&extension.trim_start_matches('.')));
     let mut notes = found.notes.clone();
-    notes.extend(notes_on(&found.ignored));
+    notes.extend(notes_on(&ignored));
     let files: Vec<_> = found.files.into_iter().chain(others).collect();
     let mut classes: Vec<String> = files.iter().map(|f| f.1.clone()).chain(empty).collect();
     classes.sort_unstable();
