@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(train.outputs["bundle"], Path::new("/work dir/bundle"));
         let preprocess = values.resolve(pipeline.step("preprocess").unwrap(), &key);
         assert_eq!(preprocess.arguments.last().unwrap(), "data.root=/photos");
-        assert_eq!(preprocess.environment, [("KIDU_DATA_VERSION".to_string(), OsString::from("any"))]);
+        assert_eq!(preprocess.environment[0], ("KIDU_DATA_VERSION".to_string(), OsString::from("any")));
         assert_eq!(preprocess.inputs["dataset"], Path::new("/photos"));
     }
 }

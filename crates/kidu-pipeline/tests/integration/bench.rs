@@ -16,7 +16,7 @@ use kidu_core::{
 use kidu_pipeline::{
     BoxError, External, Lineage, Pipeline, Registry, ResolvedStep, RunEvent, RunObserver, RunRecord, RunRequest,
     Runner, Status, Step, StepContext, StepExecutor, StepOutcome, build_pipeline,
-    build_pipeline::{DATASET, INCUMBENT, INITIAL_WEIGHTS},
+    build_pipeline::{ANNOTATIONS, DATASET, INCUMBENT, INITIAL_WEIGHTS},
     registry::{Receipt, Registration},
 };
 use serde_json::{Value, json};
@@ -67,6 +67,7 @@ impl Bench {
             config_arguments: BTreeMap::from([("train".into(), vec!["trainer.max_epochs=1".into()])]),
             externals: BTreeMap::from([
                 (DATASET.into(), External::new(photos.sha256)),
+                (ANNOTATIONS.into(), External::none()),
                 (INITIAL_WEIGHTS.into(), External::none()),
             ]),
             registry: self.dir.join("registry"),

@@ -25,7 +25,7 @@ fn errors_exit_with_3_and_are_moved_away_and_back() {
     let dir = scratch();
     let data = dir.path().join("scenes");
     copy(&SCENES, &data);
-    fs::copy(data.join("train/sea/00000.jpg"), data.join("test/sea/leak.jpg")).unwrap();
+    fs::copy(data.join("train/sea/00001.jpg"), data.join("test/sea/leak.jpg")).unwrap();
     fs::write(data.join("train/sea/text.jpg"), b"no image").unwrap();
     let before = snapshot(&data);
     let root = set("data.root", &data);
@@ -40,8 +40,8 @@ fn errors_exit_with_3_and_are_moved_away_and_back() {
     let fixed = run(dir.path(), &["data", "check", "--out", "out", "--json", "--fix", &root]).ok().json();
     let moved: Vec<&str> =
         fixed["fix"]["moved"].as_array().unwrap().iter().map(|m| m["path"].as_str().unwrap()).collect();
-    assert_eq!(moved, ["train/sea/00000.jpg", "train/sea/text.jpg"]);
-    assert!(!data.join("train/sea/00000.jpg").exists() && data.join("test/sea/leak.jpg").exists());
+    assert_eq!(moved, ["train/sea/00001.jpg", "train/sea/text.jpg"]);
+    assert!(!data.join("train/sea/00001.jpg").exists() && data.join("test/sea/leak.jpg").exists());
     let journal = fixed["fix"]["journal"].as_str().unwrap().to_string();
     run(dir.path(), &["data", "check", "--undo", &journal]).ok();
     assert_kept(&before);

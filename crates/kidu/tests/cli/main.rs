@@ -16,6 +16,7 @@ mod judged;
 mod peer;
 mod pipeline;
 mod predict;
+mod preprocess;
 mod preview;
 mod registry;
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! `kidu data check`: the data doctor.
 
 mod evidence;
-mod tables;
+pub(super) mod tables;
 
 use std::{
     path::{Path, PathBuf},

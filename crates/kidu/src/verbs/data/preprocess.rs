@@ -5,14 +5,18 @@ use std::{borrow::Cow, path::Path};
 
 use kidu_core::{Progress, files};
 use kidu_data::{
-    DataSettings,
-    check::{self, CheckReport, Evidence, Survey, gallery},
+    DataSettings, Index, OnBadImage, OnDuplicate, OnNearDuplicate,
+    archive::ArchiveKind,
+    check::{self, CheckReport, Evidence, Kind, Survey, gallery},
     versions::{SnapshotOptions, snapshot},
     working_copy,
 };
 use serde_json::{Value, json};
 
-use super::{check as doctor, import};
+use super::{
+    check::{self as doctor, tables},
+    import,
+};
 use crate::{
     Outcome,
     cli::{FailOn, SplitArgs},
@@ -38,7 +42,7 @@ pub(super) fn preprocess<'a>(
     let sources: Vec<String> = given(&arguments.annotations).cloned().collect();
     let mut data = Cow::Borrowed(data);
     let mut origin = json!({"root": data.root});
-    let store = arguments.snapshot.as_ref().filter(|s| s.as_os_str() != NOTHING);
+    let store = arguments.snapshot.as_ref().filter(|s| !s.as_os_str().is_empty() && s.as_os_str() != NOTHING);
     if !sources.is_empty() || store.is_some() {
         let Some(root) = &data.root else { return Err(Failure::usage("data.root is not set")) };
         if data.version.is_some() {
@@ -80,7 +84,8 @@ fn bring_in(arguments: &SplitArgs, sources: &[String], to: &Path, console: &Cons
         return Ok(Value::Null);
     }
     let images: Vec<String> = given(&arguments.annotation_images).cloned().collect();
-    let report = import::bring_in(sources, &images, arguments.new_classes.as_deref(), to, console)?;
+    let new_classes = arguments.new_classes.as_deref().filter(|choice| !choice.is_empty());
+    let report = import::bring_in(sources, &images, new_classes, to, console)?;
     console.note(import::summary(&report).trim_end());
     import::details(&report, console);
     Ok(json!({"sources": sources, "classes": report.classes}))
@@ -89,9 +94,13 @@ fn bring_in(arguments: &SplitArgs, sources: &[String], to: &Path, console: &Cons
 /// The data doctor without a network. Its gallery and its findings stay in the run's folder.
 fn look_over(data: &DataSettings, level: FailOn, seed: u64, dir: &Path, console: &Console) -> Outcome {
     let Some(root) = &data.root else { return Err(Failure::usage("data.root is not set")) };
+    if ArchiveKind::of(root).is_none() {
+        // What is no dataset at all is told as such.
+        Index::of(root)?;
+    }
     let survey = Survey::of(root, dir, console)?;
     let measured = check::measure(&survey, data, None, console)?;
-    let report = check::judge(&survey, &measured.facts, &Evidence::default(), data, seed, console)?;
+    let mut report = check::judge(&survey, &measured.facts, &Evidence::default(), data, seed, console)?;
     gallery::save(&dir.join(gallery::FILE), &report, &data.limits(), data.check.gallery_images, console)?;
     files::write_json(&dir.join(CheckReport::FILE), &report)?;
     console.note(&format!(
@@ -99,5 +108,19 @@ fn look_over(data: &DataSettings, level: FailOn, seed: u64, dir: &Path, console:
         report.findings.len(),
         dir.join(gallery::FILE).display()
     ));
+    report.retain(|finding| !is_settled(finding.kind, data));
+    tables::worst(&report).iter().for_each(|line| console.note(line));
     doctor::outcome(level, &report)
+}
+
+/// Whether the settings say what becomes of such files, other than that they stop the training.
+fn is_settled(kind: Kind, data: &DataSettings) -> bool {
+    match kind {
+        Kind::Corrupt | Kind::Truncated | Kind::UnreadableType | Kind::Oversized => {
+            data.on_bad_image != OnBadImage::Error
+        }
+        Kind::DuplicateAcrossSplits | Kind::ConflictingLabels => data.on_duplicate != OnDuplicate::Error,
+        Kind::NearDuplicateAcrossSplits => data.on_near_duplicate != OnNearDuplicate::Error,
+        _ => false,
+    }
 }

@@ -33,7 +33,7 @@ pub(super) fn summary(report: &CheckReport) -> String {
 }
 
 /// The first errors, one line each.
-pub(super) fn worst(report: &CheckReport) -> Vec<String> {
+pub(in crate::verbs::data) fn worst(report: &CheckReport) -> Vec<String> {
     let errors: Vec<_> = report.findings.iter().filter(|f| f.severity == Severity::Error).collect();
     let mut lines: Vec<String> = errors
         .iter()
