@@ -106,6 +106,7 @@ impl Aws {
         self.sdk.region().map(AsRef::as_ref)
     }
 
+    #[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "each service uses it"))]
     pub(crate) fn sdk(&self) -> &SdkConfig {
         &self.sdk
     }

@@ -6,6 +6,7 @@
 //! TLS is rustls with *ring*: no OpenSSL, no aws-lc.
 
 mod context;
+#[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "each service uses it"))]
 mod fault;
 mod runtime;
 #[cfg(feature = "s3")]
