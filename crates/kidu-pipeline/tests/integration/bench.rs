@@ -220,7 +220,7 @@ fn config(dir: &Path) -> Value {
         "seed": 42,
         "data": {
             "root": dir.join("photos"), "train_val_test_split": [0.8, 0.1, 0.1], "batch_size": 8, "num_workers": 0,
-            "on_bad_image": "error", "on_duplicate": "error", "max_pixels": 1000,
+            "on_bad_image": "error", "on_duplicate": "error", "on_near_duplicate": "error", "check": {"near_distance": 10}, "max_pixels": 1000,
             "max_side": 1000, "max_bytes": 1000,
             "augmentation": {"pipeline": 0, "horizontal_flip": 0.5, "randaugment": null}
         },
