@@ -252,6 +252,7 @@ fn planted_defects_are_found() {
     let (survey, report, _) = checked(&settings, Some(&cache));
     println!("{} files, {} findings", report.images, report.findings.len());
 
+    let mut short = Vec::new();
     for (kind, expected) in &planted.spoilt {
         let found = files_of(&report, *kind);
         let hits = expected.intersection(&found).count() as f64;
@@ -262,11 +263,18 @@ fn planted_defects_are_found() {
             Kind::Corrupt | Kind::Truncated | Kind::UnreadableType => (0.95, 0.9),
             // Some of the unreadable ones have another type's name as well.
             Kind::WrongExtension => (0.95, 0.8),
+            // Every stub of a file and the drawn CMYK picture are tiny too.
+            Kind::Tiny => (0.95, 0.45),
+            // Pictures in fog are low in contrast by nature.
+            Kind::LowContrast => (0.95, 0.4),
             Kind::Greyscale => (0.95, 0.1),
             _ => (0.9, 0.6),
         };
-        assert!(recall >= least.0 && precision >= least.1, "{kind}: recall {recall}, precision {precision}");
+        if recall < least.0 || precision < least.1 {
+            short.push(format!("{kind}: recall {recall:.2}, precision {precision:.2}"));
+        }
     }
+    assert!(short.is_empty(), "{short:?}");
     for (kind, pairs) in
         [Kind::ExactDuplicate, Kind::DuplicateAcrossSplits, Kind::ConflictingLabels].iter().zip(&planted.exact)
     {
