@@ -1,6 +1,5 @@
 //! AWS without an account: moto's server.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
-#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::{
     io::{Read, Write},

@@ -117,7 +117,7 @@ pub(crate) struct ImageArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkArgs {
-    /// The Label Studio that uploads and storages belong to, as in https://label.example.com.
+    /// The Label Studio that uploads and storages belong to, as in `https://label.example.com`.
     #[arg(long, env = "KIDU_LABEL_STUDIO", value_name = "URL")]
     pub(crate) label_studio: Option<String>,
     /// Its token: a legacy token or a personal access token. Better given by the environment; LABEL_STUDIO_API_KEY is
