@@ -20,7 +20,7 @@ use crate::{
 /// where the data states splits. Files are hard links where the file system allows it, else copies. `to` is made anew.
 ///
 /// # Errors
-/// As [`Index::of`], [`DataError::Io`], and what an archive gives.
+/// As [`Index::of`], an I/O error, and what an archive gives.
 pub fn working_copy(source: &Path, to: &Path, extract_to: &Path, progress: &dyn Progress) -> Result<Index> {
     let index = match ArchiveKind::of(source) {
         Some(_) if source.is_file() => {
