@@ -49,34 +49,54 @@ pub fn materialize(manifest: &DatasetManifest, dir: &Path, progress: &dyn Progre
 
 /// The items under their new paths, in the order of the manifest.
 fn placed(manifest: &DatasetManifest) -> Result<Vec<DatasetItem>> {
-    // Compared in lower case: some file systems do not tell cases apart.
-    let mut taken = HashSet::new();
-    let mut items = Vec::with_capacity(manifest.items.len());
-    for item in &manifest.items {
+    let mut places = Places::new(&manifest.root);
+    let item = |item: &DatasetItem| {
         let class = &manifest.classes[item.label];
-        let name = item.path.rsplit('/').next().unwrap_or(&item.path);
+        let path = places.path(Some(item.split), class, &item.path, &item.sha256)?;
+        Ok(DatasetItem { path, ..item.clone() })
+    };
+    manifest.items.iter().map(item).collect()
+}
+
+/// Hands out the paths `<class>/<file>` or `<split>/<class>/<file>`, each once.
+pub(crate) struct Places<'a> {
+    /// Where the images come from, for messages.
+    root: &'a Path,
+    /// In lower case: some file systems do not tell cases apart.
+    taken: HashSet<String>,
+}
+
+impl<'a> Places<'a> {
+    pub(crate) fn new(root: &'a Path) -> Self {
+        Self { root, taken: HashSet::new() }
+    }
+
+    /// Where a file of a class goes. One whose name is taken gets the start of a hash, and then a number, before its
+    /// extension.
+    pub(crate) fn path(&mut self, split: Option<Split>, class: &str, from: &str, hash: &Sha256Hex) -> Result<String> {
+        let name = from.rsplit('/').next().unwrap_or(from);
         let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-        let short = item.sha256.short();
+        let short = hash.short();
+        let folder = split.map_or_else(|| class.to_string(), |split| format!("{split}/{class}"));
         let names = std::iter::once(name.to_string()).chain((0..).map(|n| {
             if n == 0 { format!("{stem}-{short}.{extension}") } else { format!("{stem}-{short}-{n}.{extension}") }
         }));
         for candidate in names {
-            let path = format!("{}/{class}/{candidate}", item.split);
+            let path = format!("{folder}/{candidate}");
             if !is_inside(&path) || class.contains('/') {
-                let reason = format!("the class name '{class}' cannot name a folder; rename it");
-                return Err(DataError::Classes { path: manifest.root.clone(), reason });
-            }
-            if taken.insert(path.to_lowercase()) {
-                items.push(DatasetItem { path, ..item.clone() });
                 break;
             }
+            if self.taken.insert(path.to_lowercase()) {
+                return Ok(path);
+            }
         }
+        let reason = format!("the class name '{class}' cannot name a folder; rename it");
+        Err(DataError::Classes { path: self.root.into(), reason })
     }
-    Ok(items)
 }
 
 /// A hard link, or a copy where that is not possible (another file system).
-fn place(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn place(from: &Path, to: &Path) -> Result<()> {
     // A link to a symbolic link would lead nowhere from its new place.
     let from = from.canonicalize().map_err(|e| DataError::io("read", from, e))?;
     if fs::hard_link(&from, to).is_err() {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
-    archive::{self, ArchiveKind, ArchiveLimits},
+    archive,
     duplicates::{self, DuplicateGroup, DuplicateKind, Fingerprint},
     error::{DataError, LISTED, Result, listed},
     image_file::{self, Checked},
@@ -87,12 +87,7 @@ pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dy
         let reason = "is not set; give a folder of class folders, an archive or a CSV list, as in data.root=photos";
         return Err(DataError::Setting { key: "data.root".into(), reason: reason.into() });
     };
-    let index = match ArchiveKind::of(source) {
-        Some(_) if source.is_file() => {
-            Index::of(&archive::extract(source, out_dir, &ArchiveLimits::default(), progress)?)?
-        }
-        _ => Index::of(source)?,
-    };
+    let index = Index::of(&archive::opened(source, out_dir, progress)?)?;
     let checked = check_images(&index, settings, progress)?;
     let (good, skipped) = part_bad(checked, settings.on_bad_image, index.entries.len())?;
     let mut notes = index.notes.clone();
@@ -153,7 +148,7 @@ impl Good {
 /// Reads, hashes and decodes every file once, in parallel; the results are in the order of the index.
 fn check_images(index: &Index, settings: &DataSettings, progress: &dyn Progress) -> Result<Vec<Result<Good, Problem>>> {
     let limits = settings.limits();
-    let pool = pool(settings)?;
+    let pool = settings.pool()?;
     let recognise = settings.on_near_duplicate != OnNearDuplicate::Allow;
     progress.begin("check images", "images", Some(index.entries.len() as u64));
     let check = |(entry, item): (usize, &crate::index::IndexEntry)| {
@@ -243,7 +238,7 @@ fn part_near(index: &Index, mut kept: Vec<Good>, settings: &DataSettings) -> Res
         leakage::find(&looks, settings.on_near_duplicate, &settings.check)
             .map_err(|pairs| DataError::NearDuplicates { pairs })
     };
-    let mut near = pool(settings)?.install(|| find(&kept))?;
+    let mut near = settings.pool()?.install(|| find(&kept))?;
     if near.dropped.is_empty() {
         return Ok((kept, near));
     }
@@ -258,11 +253,6 @@ fn part_near(index: &Index, mut kept: Vec<Good>, settings: &DataSettings) -> Res
         new_places[place - 1].is_some()
     });
     Ok((kept, near))
-}
-
-fn pool(settings: &DataSettings) -> Result<rayon::ThreadPool> {
-    let builder = rayon::ThreadPoolBuilder::new().num_threads(settings.workers());
-    builder.build().map_err(|e| DataError::Workers(e.to_string()))
 }
 
 fn notes_on_near(near: &Near, moved: usize) -> Vec<String> {

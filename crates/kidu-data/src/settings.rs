@@ -204,6 +204,12 @@ impl DataSettings {
         Limits { max_bytes: self.max_bytes, max_pixels: self.max_pixels, max_side: self.max_side }
     }
 
+    /// The worker threads.
+    pub(crate) fn pool(&self) -> Result<rayon::ThreadPool> {
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(self.workers());
+        builder.build().map_err(|e| DataError::Workers(e.to_string()))
+    }
+
     /// Number of worker threads with 0 resolved to the number of cores.
     pub fn workers(&self) -> usize {
         resolve_workers(self.num_workers)

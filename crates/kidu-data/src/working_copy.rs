@@ -11,9 +11,10 @@ use kidu_core::{Progress, Sha256Hex, Split, files};
 use rayon::prelude::*;
 
 use crate::{
-    archive::{self, ArchiveKind, ArchiveLimits},
+    archive,
     error::{DataError, Result},
     index::{Index, IndexEntry},
+    materialize::{Places, place},
 };
 
 /// Links the images of a folder, an archive or a CSV list to `<to>/<class>/<file>`, or to `<to>/<split>/<class>/<file>`
@@ -22,55 +23,35 @@ use crate::{
 /// # Errors
 /// As [`Index::of`], an I/O error, and what an archive gives.
 pub fn working_copy(source: &Path, to: &Path, extract_to: &Path, progress: &dyn Progress) -> Result<Index> {
-    let index = match ArchiveKind::of(source) {
-        Some(_) if source.is_file() => {
-            Index::of(&archive::extract(source, extract_to, &ArchiveLimits::default(), progress)?)?
-        }
-        _ => Index::of(source)?,
-    };
+    let index = Index::of(&archive::opened(source, extract_to, progress)?)?;
     if to.exists() {
         fs::remove_dir_all(to).map_err(|e| DataError::io("replace", to, e))?;
     }
-    let placed = places(&index);
+    let placed = places(&index)?;
     let folders: HashSet<PathBuf> = placed.iter().map(|(_, path)| files::parent_of(&to.join(path))).collect();
     folders.iter().try_for_each(|folder| files::create_dir_all(folder))?;
     progress.begin("link images", "images", Some(placed.len() as u64));
     let made = placed.par_iter().try_for_each(|(entry, path)| {
         progress.advance(1);
-        link(&index.root.join(&entry.path), &to.join(path))
+        place(&index.root.join(&entry.path), &to.join(path))
     });
     progress.end();
     made?;
     Index::of(to)
 }
 
-/// Where each image goes. Of two that would get the same name the later gets the hash of its path before its extension.
-fn places(index: &Index) -> Vec<(&IndexEntry, String)> {
+/// Where each image goes.
+fn places<'a>(index: &'a Index) -> Result<Vec<(&'a IndexEntry, String)>> {
     let has_splits = index.entries.iter().any(|e| e.given.is_some());
-    // In lower case: some file systems do not tell cases apart.
-    let mut taken = HashSet::new();
-    let place = |entry: &IndexEntry| -> String {
+    let mut places = Places::new(&index.root);
+    let mut to = |entry: &'a IndexEntry| -> Result<(&'a IndexEntry, String)> {
         let IndexEntry { path, label, given } = entry;
-        let name = path.rsplit('/').next().unwrap_or(path);
-        let split = if has_splits { format!("{}/", given.unwrap_or(Split::Train)) } else { String::new() };
-        let folder = format!("{split}{}", &index.classes[*label]);
-        let mut to = format!("{folder}/{name}");
-        if !taken.insert(to.to_lowercase()) {
-            let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-            to = format!("{folder}/{stem}-{}.{extension}", Sha256Hex::of_bytes(path.as_bytes()).short());
-            taken.insert(to.to_lowercase());
-        }
-        to
+        let split = has_splits.then(|| given.unwrap_or(Split::Train));
+        // The files have not been read yet: the path tells two of the same name apart.
+        let hash = Sha256Hex::of_bytes(path.as_bytes());
+        Ok((entry, places.path(split, &index.classes[*label], path, &hash)?))
     };
-    let paths: Vec<String> = index.entries.iter().map(place).collect();
-    index.entries.iter().zip(paths).collect()
-}
-
-fn link(from: &Path, to: &Path) -> Result<()> {
-    if fs::hard_link(from, to).is_ok() {
-        return Ok(());
-    }
-    fs::copy(from, to).map(drop).map_err(|e| DataError::io("copy", from, e))
+    index.entries.iter().map(&mut to).collect()
 }
 
 #[cfg(test)]
@@ -104,6 +85,17 @@ mod tests {
         // What was given is as it was, whatever becomes of the copy.
         fs::remove_file(to.join("train/sea/a.jpg")).unwrap();
         assert!(intel.join(scenes[0]).is_file());
+    }
+
+    #[test]
+    fn a_class_that_leads_elsewhere_writes_nothing_there() {
+        let dir = tempfile::tempdir().unwrap();
+        ["data/a.jpg", "data/b.jpg"].iter().for_each(|p| write(dir.path(), p));
+        let list = dir.path().join("data/list.csv");
+        fs::write(&list, "path,label\na.jpg,../../out\nb.jpg,ice\n").unwrap();
+        let refused = working_copy(&list, &dir.path().join("data/to"), dir.path(), &Silent).unwrap_err();
+        assert!(refused.to_string().contains("../../out"), "{refused}");
+        assert!(!dir.path().join("out").exists());
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod tar_file;
 mod zip_file;
 
 use std::{
+    borrow::Cow,
     fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
@@ -88,6 +89,17 @@ impl Record {
             fs::metadata(folder.join(path)).is_ok_and(|m| m.is_file() && m.len() == *bytes)
         };
         self.sha256 == *sha256 && self.files.iter().all(whole)
+    }
+}
+
+/// What a dataset is read from: an archive's extracted folder (see [`extract`]), anything else as it is.
+///
+/// # Errors
+/// As [`extract`].
+pub fn opened<'a>(source: &'a Path, out_dir: &Path, progress: &dyn Progress) -> Result<Cow<'a, Path>> {
+    match ArchiveKind::of(source) {
+        Some(_) if source.is_file() => Ok(Cow::Owned(extract(source, out_dir, &ArchiveLimits::default(), progress)?)),
+        _ => Ok(Cow::Borrowed(source)),
     }
 }
 

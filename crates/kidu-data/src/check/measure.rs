@@ -10,10 +10,7 @@ use super::{
     facts::Facts,
     survey::Survey,
 };
-use crate::{
-    error::{DataError, Result},
-    settings::DataSettings,
-};
+use crate::{error::Result, settings::DataSettings};
 
 /// What was measured, in the order of the survey's files.
 #[derive(Clone, Debug)]
@@ -29,8 +26,8 @@ pub struct Measured {
 /// any number of threads.
 ///
 /// # Errors
-/// [`DataError::Workers`]. Files that cannot be read are part of the result; a cache that cannot be written is told of
-/// and done without.
+/// [`DataError::Workers`](crate::DataError::Workers). Files that cannot be read are part of the result; a cache
+/// that cannot be written is told of and done without.
 pub fn measure(
     survey: &Survey,
     settings: &DataSettings,
@@ -39,10 +36,7 @@ pub fn measure(
 ) -> Result<Measured> {
     let limits = settings.limits();
     let known = cache.map(|path| Cache::load(path, &limits)).unwrap_or_default();
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(settings.workers())
-        .build()
-        .map_err(|e| DataError::Workers(e.to_string()))?;
+    let pool = settings.pool()?;
     progress.begin("check images", "images", Some(survey.files.len() as u64));
     let measure = |file: &super::survey::SurveyFile| {
         let path: PathBuf = survey.root.join(&file.path);

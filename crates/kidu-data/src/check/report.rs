@@ -17,11 +17,7 @@ use super::{
     logistic, near, rules,
     survey::Survey,
 };
-use crate::{
-    error::{DataError, Result},
-    index::Layout,
-    settings::DataSettings,
-};
+use crate::{error::Result, index::Layout, settings::DataSettings};
 
 /// What is known of the images beside their files.
 #[derive(Clone, Debug, Default)]
@@ -139,7 +135,7 @@ impl CheckReport {
 /// Applies all rules to what was measured of a survey's files.
 ///
 /// # Errors
-/// [`DataError::Workers`] when threads cannot be started.
+/// [`DataError::Workers`](crate::DataError::Workers) when threads cannot be started.
 pub fn judge(
     survey: &Survey,
     facts: &[Facts],
@@ -148,11 +144,7 @@ pub fn judge(
     seed: u64,
     progress: &dyn Progress,
 ) -> Result<CheckReport> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(settings.workers())
-        .build()
-        .map_err(|e| DataError::Workers(e.to_string()))?;
-    pool.install(|| Ok(judge_all(survey, facts, evidence, settings, seed, progress)))
+    settings.pool()?.install(|| Ok(judge_all(survey, facts, evidence, settings, seed, progress)))
 }
 
 fn judge_all(

@@ -2,12 +2,15 @@
 //!
 //! [`Index`](crate::Index) refuses what cannot be trained on; a survey takes it in, so that it can be told what is wrong.
 
-use std::path::{Path, PathBuf};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
 
 use kidu_core::{DatasetManifest, Progress, Split};
 
 use crate::{
-    archive::{self, ArchiveKind, ArchiveLimits},
+    archive,
     error::{DataError, Result},
     index::{self, Layout},
 };
@@ -50,13 +53,10 @@ impl Survey {
     /// # Errors
     /// [`DataError`], where no labelled file is found at all or a list is wrong.
     pub fn of(source: &Path, out_dir: &Path, progress: &dyn Progress) -> Result<Self> {
-        match ArchiveKind::of(source) {
-            Some(_) if source.is_file() => {
-                let folder = archive::extract(source, out_dir, &ArchiveLimits::default(), progress)?;
-                Ok(Self { can_fix: false, ..index::survey(&folder)? })
-            }
-            _ => index::survey(source),
-        }
+        let folder = archive::opened(source, out_dir, progress)?;
+        let survey = index::survey(&folder)?;
+        let is_ours = matches!(folder, Cow::Owned(_));
+        Ok(Self { can_fix: survey.can_fix && !is_ours, ..survey })
     }
 
     /// Of a dataset that was split before: its own splits are what leakage is looked for between.

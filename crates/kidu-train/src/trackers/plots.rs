@@ -33,9 +33,12 @@ impl Tracker for PlotTracker {
     }
 
     fn on_epoch(&mut self, history: &[EpochRow]) -> Result<(), String> {
-        let svg = draw(history);
-        files::write_atomic(&self.path, svg.as_bytes()).map_err(|e| e.to_string())?;
-        let picture = png(&svg, 2.0).map_err(|e| e.to_string())?;
+        files::write_atomic(&self.path, draw(history).as_bytes()).map_err(|e| e.to_string())
+    }
+
+    /// The picture, once: drawing it takes as long as a short epoch.
+    fn on_end(&mut self, history: &[EpochRow]) -> Result<(), String> {
+        let picture = png(&draw(history), 2.0).map_err(|e| e.to_string())?;
         files::write_atomic(&self.path.with_extension("png"), &picture).map_err(|e| e.to_string())
     }
 }

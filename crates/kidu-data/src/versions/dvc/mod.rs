@@ -13,3 +13,11 @@ pub use file::{DvcFile, check_replaceable};
 pub use layout::{DirEntry, dir_bytes, key_of, md5_of};
 pub use pull::{Pulled, pull};
 pub use push::{Pushed, push};
+
+use super::error::{Result, VersionError};
+
+/// Threads that talk to a remote, 1 to 256.
+fn pool(jobs: usize) -> Result<rayon::ThreadPool> {
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(jobs.clamp(1, 256));
+    builder.build().map_err(|e| VersionError::Workers(e.to_string()))
+}

@@ -59,10 +59,7 @@ pub fn pull(
     let tree = staging.tree();
     let folders: BTreeSet<PathBuf> = entries.iter().map(|e| files::parent_of(&tree.join(&e.relpath))).collect();
     folders.iter().try_for_each(|folder| files::create_dir_all(folder))?;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(jobs.clamp(1, 256))
-        .build()
-        .map_err(|e| VersionError::Workers(e.to_string()))?;
+    let pool = super::pool(jobs)?;
     progress.begin("pull", "files", Some(entries.len() as u64));
     let fetched: Result<Vec<u64>> = pool.install(|| {
         entries

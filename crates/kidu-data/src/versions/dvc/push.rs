@@ -56,10 +56,7 @@ pub fn push(
     let list = dir_bytes(version.files.iter().map(|f| (f.path.as_str(), hashes.md5(f))));
     let list_hash = format!("{}.dir", md5_of_bytes(&list));
     let contents: BTreeMap<&str, &VersionFile> = version.files.iter().map(|f| (hashes.md5(f), f)).collect();
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(jobs.clamp(1, 256))
-        .build()
-        .map_err(|e| VersionError::Workers(e.to_string()))?;
+    let pool = super::pool(jobs)?;
     let (uploaded, bytes) = pool.install(|| -> Result<_> {
         let present = present(remote, contents.keys().copied())?;
         let missing: Vec<_> = contents.iter().filter(|(md5, f)| present.get(&key_of(md5)) != Some(&f.bytes)).collect();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use kidu_core::{DatasetManifest, Filter, ImageSpec, Progress, Split, files, model, rng};
-use kidu_data::{ArchiveLimits, DataSettings, Index, archive, load_one};
+use kidu_data::{DataSettings, Index, archive, load_one};
 use kidu_image::{
     AugmentSettings, Augmenter, Preprocessor, RgbImage, augment::AugmentationPipeline, augment::Transform,
 };
@@ -49,7 +49,9 @@ pub(super) fn run(arguments: &PreviewArgs) -> Outcome {
         ));
     }
     let wanted = if arguments.each { 1 } else { arguments.rows as usize };
-    let photos = photos(arguments, data, (wanted, seed), &console)?;
+    // Of an archive; it goes when the command ends.
+    let extracted = tempfile::tempdir().map_err(anyhow::Error::from)?;
+    let photos = photos(arguments, data, (wanted, seed), extracted.path(), &console)?;
     let rows = if arguments.each {
         each(&photos[0], data, &spec, (arguments, seed))?
     } else {
@@ -161,6 +163,7 @@ fn photos(
     arguments: &PreviewArgs,
     data: &DataSettings,
     (wanted, seed): (usize, u64),
+    extract_to: &Path,
     progress: &dyn Progress,
 ) -> Outcome<Vec<Photo>> {
     if !arguments.image.is_empty() {
@@ -169,7 +172,7 @@ fn photos(
     }
     let all = match &arguments.manifest.manifest {
         Some(path) => of_manifest(&DatasetManifest::load(path)?),
-        None => of_root(data, progress)?,
+        None => of_root(data, extract_to, progress)?,
     };
     if all.is_empty() {
         return Err(Failure::usage("the data have no training image to look at; check data.root"));
@@ -194,19 +197,11 @@ fn of_manifest(manifest: &DatasetManifest) -> Vec<Photo> {
     manifest.items_of(Split::Train).enumerate().map(photo).collect()
 }
 
-fn of_root(data: &DataSettings, progress: &dyn Progress) -> Outcome<Vec<Photo>> {
+fn of_root(data: &DataSettings, extract_to: &Path, progress: &dyn Progress) -> Outcome<Vec<Photo>> {
     let root = data.root.as_deref().ok_or_else(|| {
         Failure::usage("nothing to look at: give images with --image FILE, or data.root=DIR, or --manifest FILE")
     })?;
-    if archive::ArchiveKind::of(root).is_some() && root.is_file() {
-        let dir = tempfile::tempdir().map_err(anyhow::Error::from)?;
-        let unpacked = archive::extract(root, dir.path(), &ArchiveLimits::default(), progress)?;
-        // The images are read after this; the folder stays until the command ends.
-        let photos = of_index(&Index::of(&unpacked)?);
-        let _ = dir.keep();
-        return Ok(photos);
-    }
-    Ok(of_index(&Index::of(root)?))
+    Ok(of_index(&Index::of(&archive::opened(root, extract_to, progress)?)?))
 }
 
 fn of_index(index: &Index) -> Vec<Photo> {
