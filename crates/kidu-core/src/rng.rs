@@ -1,6 +1,6 @@
 //! Random streams that depend only on a seed and a path of numbers, never on thread or order.
 
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
 pub use rand_chacha::ChaCha8Rng;
 
 use crate::hash::ContentHasher;
@@ -21,10 +21,16 @@ pub fn stream(seed: u64, domain: &str, keys: &[u64]) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(bytes)
 }
 
+/// A standard normal number (Box and Muller 1958).
+pub fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let mut unit = || (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+    // In (0, 1], so that the logarithm is finite.
+    let radius = (-2.0 * (1.0 - unit()).ln()).sqrt();
+    radius * (2.0 * std::f64::consts::PI * unit()).cos()
+}
+
 #[cfg(test)]
 mod tests {
-    use rand::Rng;
-
     use super::*;
 
     #[test]

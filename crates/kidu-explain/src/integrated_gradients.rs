@@ -4,7 +4,6 @@
 //! sum to F(x) - F(b): completeness, whose error is the convergence delta.
 
 use kidu_core::rng;
-use rand::Rng;
 
 use crate::{
     error::{ExplainError, Result},
@@ -209,16 +208,10 @@ pub(crate) fn blur(image: &[f32], [channels, height, width]: [usize; 3], std: f6
     pass(&pass(image, width, 1, &rows), height, width, &columns)
 }
 
-/// Normal numbers by Box and Muller's method.
+/// Normal numbers.
 fn noise(len: usize, std: f64, seed: u64, sample: u64) -> Vec<f32> {
     let mut random = rng::stream(seed, "explain baseline", &[sample]);
-    let mut unit = || (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-    (0..len)
-        .map(|_| {
-            let (u, v) = (1.0 - unit(), unit());
-            (std * (-2.0 * u.ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()) as f32
-        })
-        .collect()
+    (0..len).map(|_| (std * rng::normal(&mut random)) as f32).collect()
 }
 
 #[cfg(test)]

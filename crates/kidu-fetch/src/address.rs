@@ -4,7 +4,10 @@ use std::{fmt, path::PathBuf};
 
 use url::Url;
 
-use crate::error::{FetchError, Result};
+use crate::{
+    data_uri::percent_bytes,
+    error::{FetchError, Result},
+};
 
 /// How much of an address a message shows.
 const SHOWN: usize = 120;
@@ -191,24 +194,7 @@ fn wrapped(path: &str) -> Option<Address> {
 }
 
 fn percent_decoded(text: &str) -> String {
-    if !text.contains('%') {
-        return text.to_string();
-    }
-    let (bytes, mut out, mut i) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
-    while i < bytes.len() {
-        let hex = (bytes[i] == b'%').then(|| text.get(i + 1..i + 3)).flatten();
-        match hex.and_then(|h| u8::from_str_radix(h, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                i += 3;
-            }
-            None => {
-                out.push(bytes[i]);
-                i += 1;
-            }
-        }
-    }
-    String::from_utf8(out).unwrap_or_else(|_| text.to_string())
+    String::from_utf8(percent_bytes(text)).unwrap_or_else(|_| text.to_string())
 }
 
 #[cfg(test)]

@@ -32,7 +32,8 @@ pub(crate) fn decode(uri: &str, max_bytes: u64) -> Result<Vec<u8>> {
     if bytes.len() as u64 > max_bytes { Err(too_large()) } else { Ok(bytes) }
 }
 
-fn percent_bytes(text: &str) -> Vec<u8> {
+/// The bytes that a text with `%XX` stands for; what is no such sequence stays.
+pub(crate) fn percent_bytes(text: &str) -> Vec<u8> {
     let (bytes, mut out, mut i) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
     while i < bytes.len() {
         let hex = (bytes[i] == b'%').then(|| text.get(i + 1..i + 3)).flatten();

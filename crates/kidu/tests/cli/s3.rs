@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{
     command::{Ended, end_of, kidu, run},
-    fixture::{SCENES, TRAINED, scratch, short, words},
+    fixture::{SCENES, TRAINED, scratch, short, snapshot, words},
 };
 
 struct Setup {
@@ -56,20 +56,10 @@ impl Setup {
     }
 }
 
+/// Keys and files.
 fn files_below(dir: &Path) -> Vec<(String, PathBuf)> {
-    let mut files = Vec::new();
-    let mut folders = vec![dir.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let key = path.strip_prefix(dir).unwrap().display().to_string();
-                files.push((key, path));
-            }
-        }
-    }
-    files
+    let key = |path: &PathBuf| path.strip_prefix(dir).unwrap().display().to_string();
+    snapshot(dir).into_keys().map(|path| (key(&path), path)).collect()
 }
 
 /// A `.tar.gz` by the system's tar, as people make them.

@@ -19,13 +19,6 @@ pub(in super::super) fn happens(p: f64, rng: &mut ChaCha8Rng) -> bool {
     rng.random::<f64>() < p
 }
 
-/// A standard normal number (Box and Muller 1958).
-pub(super) fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    // In (0, 1], so that the logarithm is finite.
-    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-    radius * (2.0 * std::f64::consts::PI * rng.random::<f64>()).cos()
-}
-
 /// A generator of its own for many numbers at once.
 pub(super) fn fork(rng: &mut ChaCha8Rng) -> ChaCha8Rng {
     use rand::SeedableRng;

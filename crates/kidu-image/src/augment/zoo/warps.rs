@@ -1,7 +1,7 @@
 //! `shift_scale_rotate`, `optical_distortion`, `grid_distortion`, `piecewise_affine`.
 
 use image::RgbImage;
-use kidu_core::rng::ChaCha8Rng;
+use kidu_core::rng::{self, ChaCha8Rng};
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Check, draw, range};
@@ -195,7 +195,7 @@ impl Change for PiecewiseAffine {
         let scale = draw::uniform(self.scale, rng);
         let points = self.nb_rows * self.nb_cols;
         let offsets: Vec<[f32; 2]> = (0..points)
-            .map(|_| [(scale * width * draw::normal(rng)) as f32, (scale * height * draw::normal(rng)) as f32])
+            .map(|_| [(scale * width * rng::normal(rng)) as f32, (scale * height * rng::normal(rng)) as f32])
             .collect();
         // Places are cut to the image, so that no border is ever shown.
         functional::piecewise_affine(image, (self.nb_rows, self.nb_cols), &offsets, BorderMode::Replicate, [0; 3])
