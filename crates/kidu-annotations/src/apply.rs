@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::ErrorKind,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use kidu_core::{Progress, files, journal::Journal, run};
@@ -18,6 +19,9 @@ use crate::{
 
 /// How the folder is called in which new images wait.
 const STAGING: &str = ".kidu-import-";
+
+/// How often a held lock is tried before it is believed.
+const PATIENCE: u32 = 10;
 
 /// A line of `.quarantine/log.jsonl`: what was taken out, from where, and why. Moving `to` back to `from` undoes it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,15 +45,25 @@ pub(crate) struct Workplace {
     _lock: Option<File>,
 }
 
+/// Whether somebody else holds the lock, and keeps it: a process that another thread starts has our open files for the
+/// moment until it is another program, and with them a lock that was given up here.
+fn is_held(lock: &File) -> bool {
+    let refused = || matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock));
+    (0..PATIENCE).all(|tried| {
+        if tried > 0 {
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        refused()
+    })
+}
+
 impl Workplace {
     /// Makes the folder if it is missing, waits for nobody: a second import is refused.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
         let made = !dir.exists();
         files::create_dir_all(dir)?;
         let lock = File::open(dir).ok();
-        if let Some(lock) = &lock
-            && let Err(fs::TryLockError::WouldBlock) = lock.try_lock()
-        {
+        if lock.as_ref().is_some_and(is_held) {
             let reason = "another import works in this folder; wait until it is done".into();
             return Err(ImportError::Target { path: dir.into(), reason });
         }

@@ -87,6 +87,8 @@ pub struct ReadOptions {
     pub image_key: Option<String>,
     /// The control (`from_name`) or column that holds the class.
     pub from_name: Option<String>,
+    /// What a single file is called in messages and in the origin of labels. Default: its path.
+    pub called: Option<String>,
 }
 
 /// What was read from one file.

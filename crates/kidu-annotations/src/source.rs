@@ -79,8 +79,8 @@ pub(crate) fn load(
 }
 
 fn from_file(path: &Path, options: &ReadOptions) -> Result<SourceReading> {
-    let name = path.display().to_string();
-    let reading = read_file(path, options)?;
+    let name = options.called.clone().unwrap_or_else(|| path.display().to_string());
+    let reading = read_file(path, &name, options)?;
     if let ([], [problem]) = (reading.annotations.as_slice(), reading.problems.as_slice())
         && reading.formats.is_empty()
     {
@@ -90,14 +90,14 @@ fn from_file(path: &Path, options: &ReadOptions) -> Result<SourceReading> {
     Ok(SourceReading { name, reading, files: 1, passed_over: BTreeMap::new(), base })
 }
 
-fn read_file(path: &Path, options: &ReadOptions) -> Result<Reading> {
+fn read_file(path: &Path, name: &str, options: &ReadOptions) -> Result<Reading> {
     let size = fs::metadata(path).map_err(|e| ImportError::io("read", path, e))?.len();
     if size > LARGEST {
         let reason = format!("has {size} bytes; more than {LARGEST} are not read, export fewer tasks at a time");
-        return Err(ImportError::Source { path: path.display().to_string(), reason });
+        return Err(ImportError::Source { path: name.into(), reason });
     }
     let bytes = fs::read(path).map_err(|e| ImportError::io("read", path, e))?;
-    Ok(read::read(&path.display().to_string(), &bytes, options))
+    Ok(read::read(name, &bytes, options))
 }
 
 fn from_folder(folder: &Path, options: &ReadOptions, progress: &dyn Progress) -> Result<SourceReading> {
@@ -113,7 +113,7 @@ fn from_folder(folder: &Path, options: &ReadOptions, progress: &dyn Progress) ->
     let readings: Result<Vec<Reading>> = files
         .par_iter()
         .map(|file| {
-            let reading = read_file(file, options);
+            let reading = read_file(file, &file.display().to_string(), options);
             progress.advance(1);
             reading
         })

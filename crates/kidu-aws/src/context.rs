@@ -106,7 +106,7 @@ impl Aws {
         self.sdk.region().map(AsRef::as_ref)
     }
 
-    #[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "each service uses it"))]
+    #[cfg_attr(not(any(feature = "s3", feature = "lambda")), allow(dead_code, reason = "each service uses it"))]
     pub(crate) fn sdk(&self) -> &SdkConfig {
         &self.sdk
     }

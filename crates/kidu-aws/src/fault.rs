@@ -106,7 +106,7 @@ impl Facts {
     }
 
     /// The service's sentence with its code and the request's id.
-    fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let mut text = match (self.code.as_str(), self.message.as_str()) {
             ("", "") => format!("status {}", self.status),
             ("", message) => message.to_owned(),
@@ -118,6 +118,21 @@ impl Facts {
         }
         text
     }
+}
+
+/// Runs a request to its end; of one that failed, the facts.
+///
+/// # Errors
+/// The system's reason for not giving threads.
+#[cfg(any(feature = "s3", feature = "cloudformation"))]
+pub(crate) fn ask<T, E>(
+    request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
+) -> std::io::Result<Result<T, Facts>>
+where
+    T: Send,
+    E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    crate::runtime::block_on(async { request.await.map_err(|e| Facts::of(&e)) })
 }
 
 /// The error of a call. `bucket` is for faults of the whole store, `uri` for those of an object.
@@ -173,7 +188,7 @@ pub(crate) fn classify(action: Action, bucket: &str, uri: &str, facts: &Facts) -
     }
 }
 
-fn no_credentials(reason: &str) -> String {
+pub(crate) fn no_credentials(reason: &str) -> String {
     format!(
         "no AWS credentials ({reason}); set AWS_PROFILE to a profile of ~/.aws/config and sign in, or set \
          AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine or container a role. \

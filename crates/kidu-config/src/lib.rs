@@ -70,6 +70,7 @@ pub use compose::compose;
 pub use composed::{Change, Choice, Composed, Explanation};
 pub use error::{ConfigError, Place, Result};
 pub use node::{Entry, Node, Origin, Setting, SourceName, Value};
+pub use scalar::{format_float, format_text, resolve_plain};
 pub use sources::ConfigSources;
-pub use sweep::expand_sweep;
+pub use sweep::{expand_sweep, split_commas};
 pub use value::quote;

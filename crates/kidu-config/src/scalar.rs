@@ -7,7 +7,7 @@ use crate::node::Value;
 ///
 /// # Errors
 /// A sentence, for a number that does not fit 64 bits.
-pub(crate) fn resolve_plain(text: &str) -> Result<Value, String> {
+pub fn resolve_plain(text: &str) -> Result<Value, String> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Ok(Value::Null),
         "true" | "True" | "TRUE" => return Ok(Value::Bool(true)),
@@ -64,7 +64,7 @@ fn is_float(text: &str) -> bool {
 }
 
 /// A float as YAML 1.1 and 1.2 both read it: always with a point.
-pub(crate) fn format_float(number: f64) -> String {
+pub fn format_float(number: f64) -> String {
     if number.is_nan() {
         return ".nan".into();
     }
@@ -79,7 +79,7 @@ pub(crate) fn format_float(number: f64) -> String {
 }
 
 /// A text as YAML: bare when that is read as the same text by every YAML parser, otherwise in double quotes.
-pub(crate) fn format_text(text: &str) -> String {
+pub fn format_text(text: &str) -> String {
     if is_safe_bare(text) { text.to_string() } else { quote_double(text) }
 }
 

@@ -60,7 +60,7 @@ fn values(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// The parts between commas that are outside brackets and quotes, trimmed.
-pub(crate) fn split_commas(text: &str) -> Vec<&str> {
+pub fn split_commas(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0usize);
     let mut quote = None;
     // A quote opens only at the beginning of a value, so that `it's` is a word.

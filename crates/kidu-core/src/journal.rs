@@ -1,7 +1,7 @@
-//! An append-only file of JSON lines that survives a crash in the middle of a line.
+//! Append-only files of lines that survive a crash in the middle of a line, and such files of JSON.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write},
     marker::PhantomData,
     path::{Path, PathBuf},
@@ -14,18 +14,17 @@ use crate::{
     files,
 };
 
-/// An append-only journal of `T`, one JSON object a line. Appends hold an exclusive lock on the file, so several
-/// processes may share a journal; each append is flushed to disk before it returns.
-#[derive(Debug)]
-pub struct Journal<T> {
+/// An append-only file of lines of any format. Appends hold an exclusive lock on the file, so several processes may
+/// share it; each append is flushed to disk before it returns.
+#[derive(Clone, Debug)]
+pub struct LineJournal {
     path: PathBuf,
-    entry: PhantomData<fn() -> T>,
 }
 
-impl<T: Serialize + DeserializeOwned> Journal<T> {
+impl LineJournal {
     /// A journal at `path`; the file is made by the first append.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), entry: PhantomData }
+        Self { path: path.into() }
     }
 
     /// Where the journal is.
@@ -33,24 +32,33 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
         &self.path
     }
 
-    /// All whole entries, oldest first. A torn last line (no newline at its end) is left out; no file means none.
+    /// All whole lines after the first `from` bytes, with their newlines. A torn last line (no newline at its end) is
+    /// left out; no file means none.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Format`] naming the line that is whole but not an entry.
-    pub fn read(&self) -> Result<Vec<T>> {
-        match fs::read(&self.path) {
-            Ok(bytes) => self.parse(&bytes),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(e) => Err(Error::io("read", &self.path, e)),
-        }
+    /// [`Error::Io`], or [`Error::Format`] if the file is shorter than `from`.
+    pub fn read_after(&self, from: u64) -> Result<Vec<u8>> {
+        let mut bytes = match File::open(&self.path) {
+            Ok(mut file) => self.read_open(&mut file, from)?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && from == 0 => Vec::new(),
+            Err(e) => return Err(Error::io("read", &self.path, e)),
+        };
+        bytes.truncate(whole_lines(&bytes));
+        Ok(bytes)
     }
 
-    /// Appends what `decide` makes of the entries so far, with the journal locked in between, so that two processes
-    /// cannot both decide on the same state.
+    /// Appends what `decide` makes of the whole lines after the first `from` bytes, with the journal locked in between,
+    /// so that two processes cannot both decide on the same state. `decide` returns whole lines; a torn last line is
+    /// removed first. Returns the length of the file afterwards.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Format`], or whatever `decide` returns; nothing is written then.
-    pub fn append_with<E: From<Error>>(&self, decide: impl FnOnce(&[T]) -> Result<Vec<T>, E>) -> Result<Vec<T>, E> {
+    /// [`Error::Io`], [`Error::Format`] if the file is shorter than `from`, or whatever `decide` returns; nothing is
+    /// written then.
+    pub fn append_after<E: From<Error>>(
+        &self,
+        from: u64,
+        decide: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
+    ) -> Result<u64, E> {
         let io = |e| Error::io("write", &self.path, e);
         files::create_dir_all(&files::parent_of(&self.path))?;
         let mut file = OpenOptions::new()
@@ -60,16 +68,79 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
             .open(&self.path)
             .map_err(|e| Error::io("open", &self.path, e))?;
         file.lock().map_err(|e| Error::io("lock", &self.path, e))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|e| Error::io("read", &self.path, e))?;
-        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+        let bytes = self.read_open(&mut file, from)?;
+        let whole = whole_lines(&bytes);
+        let end = from + whole as u64;
         if whole < bytes.len() {
             // The tail of an append that a crash cut short: it was never acknowledged.
-            file.set_len(whole as u64).map_err(io)?;
+            file.set_len(end).map_err(io)?;
             file.seek(SeekFrom::End(0)).map_err(io)?;
         }
-        let added = decide(&self.parse(&bytes[..whole])?)?;
-        self.write_lines(&mut file, whole as u64, &added)?;
+        let added = decide(&bytes[..whole])?;
+        debug_assert_eq!(whole_lines(&added), added.len());
+        let written = file.write_all(&added).and_then(|()| file.sync_data());
+        written.map_err(|e| {
+            // A full disk must not leave half a line between two whole ones.
+            let _ = file.set_len(end);
+            io(e)
+        })?;
+        Ok(end + added.len() as u64)
+    }
+
+    fn read_open(&self, file: &mut File, from: u64) -> Result<Vec<u8>> {
+        let io = |e| Error::io("read", &self.path, e);
+        if file.metadata().map_err(io)?.len() < from {
+            return Err(Error::format(&self.path, "is shorter than it was; something cut it while it was in use"));
+        }
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(from)).map_err(io)?;
+        file.read_to_end(&mut bytes).map_err(io)?;
+        Ok(bytes)
+    }
+}
+
+/// How many of the bytes are whole lines.
+fn whole_lines(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1)
+}
+
+/// An append-only journal of `T`, one JSON object a line, with the properties of a [`LineJournal`].
+#[derive(Debug)]
+pub struct Journal<T> {
+    lines: LineJournal,
+    entry: PhantomData<fn() -> T>,
+}
+
+impl<T: Serialize + DeserializeOwned> Journal<T> {
+    /// A journal at `path`; the file is made by the first append.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { lines: LineJournal::new(path), entry: PhantomData }
+    }
+
+    /// Where the journal is.
+    pub fn path(&self) -> &Path {
+        self.lines.path()
+    }
+
+    /// All whole entries, oldest first. A torn last line (no newline at its end) is left out; no file means none.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Format`] naming the line that is whole but not an entry.
+    pub fn read(&self) -> Result<Vec<T>> {
+        self.parse(&self.lines.read_after(0)?)
+    }
+
+    /// Appends what `decide` makes of the entries so far, with the journal locked in between, so that two processes
+    /// cannot both decide on the same state.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Format`], or whatever `decide` returns; nothing is written then.
+    pub fn append_with<E: From<Error>>(&self, decide: impl FnOnce(&[T]) -> Result<Vec<T>, E>) -> Result<Vec<T>, E> {
+        let mut added = Vec::new();
+        self.lines.append_after::<E>(0, |bytes| {
+            added = decide(&self.parse(bytes)?)?;
+            Ok(self.lines_of(&added)?)
+        })?;
         Ok(added)
     }
 
@@ -81,30 +152,24 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
         self.append_with::<Error>(|_| Ok(vec![entry])).map(|_| ())
     }
 
-    fn write_lines(&self, file: &mut File, before: u64, entries: &[T]) -> Result<()> {
+    fn lines_of(&self, entries: &[T]) -> Result<Vec<u8>> {
         let mut text = Vec::new();
         for entry in entries {
             serde_json::to_writer(&mut text, entry)
-                .map_err(|e| Error::format(&self.path, format!("an entry cannot be written as JSON: {e}")))?;
+                .map_err(|e| Error::format(self.path(), format!("an entry cannot be written as JSON: {e}")))?;
             text.push(b'\n');
         }
-        let written = file.write_all(&text).and_then(|()| file.sync_data());
-        written.map_err(|e| {
-            // A full disk must not leave half a line between two whole ones.
-            let _ = file.set_len(before);
-            Error::io("write", &self.path, e)
-        })
+        Ok(text)
     }
 
     fn parse(&self, bytes: &[u8]) -> Result<Vec<T>> {
-        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-        bytes[..whole]
+        bytes
             .split(|b| *b == b'\n')
             .enumerate()
             .filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace))
             .map(|(i, line)| {
                 serde_json::from_slice(line).map_err(|e| {
-                    Error::format(&self.path, format!("line {} is not a valid entry ({e}); mend or remove it", i + 1))
+                    Error::format(self.path(), format!("line {} is not a valid entry ({e}); mend or remove it", i + 1))
                 })
             })
             .collect()
@@ -113,6 +178,8 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -127,6 +194,21 @@ mod tests {
         assert_eq!(journal.read().unwrap(), [1, 2]);
         journal.append(4).unwrap();
         assert_eq!(journal.read().unwrap(), [1, 2, 4]);
+    }
+
+    #[test]
+    fn lines_are_followed_from_where_one_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let lines = LineJournal::new(dir.path().join("j.log"));
+        assert!(lines.read_after(0).unwrap().is_empty());
+        let end = lines.append_after::<Error>(0, |_| Ok(b"a\nb\n".to_vec())).unwrap();
+        fs::write(lines.path(), "a\nb\nc\ntorn").unwrap();
+        assert_eq!(lines.read_after(end).unwrap(), b"c\n");
+        let next = lines.append_after::<Error>(end, |new| Ok([new, b"d\n"].concat())).unwrap();
+        assert_eq!(fs::read_to_string(lines.path()).unwrap(), "a\nb\nc\nc\nd\n");
+        assert_eq!(next, 10);
+        fs::write(lines.path(), "a\n").unwrap();
+        assert!(lines.read_after(next).unwrap_err().to_string().contains("shorter"));
     }
 
     #[test]

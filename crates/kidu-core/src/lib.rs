@@ -18,6 +18,7 @@ pub mod prediction;
 pub mod progress;
 pub mod rng;
 pub mod run;
+pub mod serving;
 pub mod store;
 pub mod suggest;
 

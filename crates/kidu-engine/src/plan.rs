@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use crate::{
     error::{EngineError, Result},
+    order::{to_channels_first, to_channels_last},
     weights::Weights,
 };
 
@@ -41,6 +42,10 @@ struct Mark {
 impl Mark {
     fn len(&self) -> usize {
         self.channels * self.height * self.width
+    }
+
+    fn dims(&self) -> [usize; 3] {
+        [self.channels, self.height, self.width]
     }
 }
 
@@ -84,8 +89,7 @@ impl Plan {
 
     /// The shape at a point: channels, height, width.
     pub fn shape(&self, point: Point) -> [usize; 3] {
-        let mark = self.mark(point);
-        [mark.channels, mark.height, mark.width]
+        self.mark(point).dims()
     }
 
     /// Number of classes.
@@ -129,10 +133,10 @@ impl Plan {
             if from == Point::Image {
                 self.image.fill(input, buffers.get_mut(start.buffer));
             } else {
-                to_channels_last(input, start, buffers.get_mut(start.buffer));
+                to_channels_last(input, start.dims(), buffers.get_mut(start.buffer));
             }
             team::run(&self.steps[start.step..end.step], &mut buffers, threads);
-            to_channels_first(buffers.get(end.buffer), end, output);
+            to_channels_first(buffers.get(end.buffer), end.dims(), output);
             self.give_back(buffers);
         };
         if images == 1 || threads == 1 {
@@ -172,19 +176,5 @@ impl Plan {
 
     fn give_back(&self, buffers: Buffers) {
         self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(buffers);
-    }
-}
-
-fn to_channels_last(input: &[f32], mark: &Mark, output: &mut [f32]) {
-    let pixels = mark.height * mark.width;
-    for (pixel, output) in output[..mark.len()].chunks_exact_mut(mark.channels).enumerate() {
-        output.iter_mut().enumerate().for_each(|(c, slot)| *slot = input[c * pixels + pixel]);
-    }
-}
-
-fn to_channels_first(input: &[f32], mark: &Mark, output: &mut [f32]) {
-    let pixels = mark.height * mark.width;
-    for (pixel, input) in input[..mark.len()].chunks_exact(mark.channels).enumerate() {
-        input.iter().enumerate().for_each(|(c, value)| output[c * pixels + pixel] = *value);
     }
 }

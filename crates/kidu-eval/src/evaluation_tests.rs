@@ -10,6 +10,7 @@ use crate::{
     evaluation::{EvaluateOptions, Evaluation, evaluate},
     fixtures,
     predictions::Predictions,
+    report::{self, Report, RunReport},
 };
 
 fn options() -> EvaluateOptions {
@@ -213,9 +214,10 @@ fn equals_the_installed_scikit_learn() {
         predictions.save(&dir.join(Predictions::FILE), temperature).unwrap();
         let evaluation = evaluate(&predictions, &EvaluateOptions { temperature, ..options() }).unwrap();
         evaluation.save(&dir.join(Evaluation::FILE)).unwrap();
-        crate::report::save(&dir.join("report.html"), &predictions, &evaluation, &Default::default()).unwrap();
         crate::plots::save_all(&predictions, &evaluation, &dir.join("plots")).unwrap();
         std::fs::write(dir.join("summary.txt"), crate::text::summary(&evaluation)).unwrap();
+        let run = RunReport { evaluation: Some(evaluation), predictions: Some(predictions), ..RunReport::default() };
+        report::save(&dir.join(report::FILE), &Report { title: name.into(), runs: vec![run] }).unwrap();
         let output = std::process::Command::new(&python).arg(&script).arg(&dir).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{name}: {text}{}", String::from_utf8_lossy(&output.stderr));

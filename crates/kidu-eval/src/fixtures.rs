@@ -49,6 +49,8 @@ pub(crate) fn assert_well_formed(text: &str) {
         }
     }
     assert!(open.is_empty(), "left open: {open:?}");
-    let entity = |at: usize| ["&amp;", "&lt;", "&gt;", "&quot;", "&#39;"].iter().any(|e| text[at..].starts_with(e));
+    let entity = |at: usize| {
+        ["&amp;", "&lt;", "&gt;", "&quot;", "&#39;", "&#x27;", "&#x2f;"].iter().any(|e| text[at..].starts_with(e))
+    };
     assert!(text.match_indices('&').all(|(at, _)| entity(at)), "a bare '&'");
 }

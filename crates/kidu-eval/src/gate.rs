@@ -98,6 +98,12 @@ impl GateDecision {
     pub fn refusals(&self) -> impl Iterator<Item = &RuleOutcome> {
         self.rules.iter().filter(|r| !r.passed)
     }
+
+    /// The rules that refused, each with its reason, in one line; none if every rule is fulfilled.
+    pub fn refusal(&self) -> Option<String> {
+        let refusals: Vec<String> = self.refusals().map(|r| format!("{}: {}", r.name, r.detail)).collect();
+        (!refusals.is_empty()).then(|| refusals.join("; "))
+    }
 }
 
 /// Decides whether `candidate` may be registered. Depends on its arguments alone: the same models and rules always

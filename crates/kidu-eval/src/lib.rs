@@ -13,6 +13,7 @@ pub mod error;
 pub mod evaluation;
 pub mod gate;
 pub mod interval;
+pub mod model_card;
 pub mod model_quality;
 pub mod plots;
 pub mod predictions;
@@ -20,6 +21,7 @@ mod predictions_csv;
 pub mod ranking;
 pub mod reliability;
 pub mod report;
+pub mod robustness;
 pub mod scores;
 pub mod text;
 
@@ -31,6 +33,7 @@ pub use evaluation::{EvaluateOptions, Evaluation, Judged, evaluate};
 pub use gate::{Candidate, GateDecision, GateRules, RuleOutcome, decide};
 pub use interval::Interval;
 pub use predictions::Predictions;
+pub use robustness::{Robustness, RobustnessRules};
 pub use scores::Scores;
 
 #[cfg(test)]

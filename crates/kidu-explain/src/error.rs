@@ -32,12 +32,12 @@ pub enum ExplainError {
         /// Steps that were taken.
         steps: usize,
     },
-    /// The network.
+    /// The network or its weights.
     #[error(transparent)]
-    Model(#[from] kidu_models::ModelError),
-    /// Burn's data conversion.
-    #[error("a result of the network cannot be read: {0}")]
-    Data(String),
+    Engine(#[from] kidu_engine::EngineError),
+    /// The bundle.
+    #[error(transparent)]
+    Bundle(#[from] kidu_core::Error),
     /// A picture cannot be encoded.
     #[error("the picture cannot be written: {0}")]
     Image(#[from] image::ImageError),

@@ -70,7 +70,7 @@ fn curve(
     let mut probabilities = Vec::with_capacity(steps + 1);
     let all: Vec<usize> = (0..=steps).collect();
     for part in all.chunks(BATCH) {
-        let logits = network.logits(part.iter().flat_map(|step| changed(*step)).collect())?;
+        let logits = network.logits(&part.iter().flat_map(|step| changed(*step)).collect::<Vec<f32>>())?;
         probabilities.extend(logits.chunks(network.classes()).map(|row| f64::from(softmax(row, 1.0)[target])));
     }
     let shares = all.iter().map(|s| *s as f64 / steps as f64).collect();

@@ -7,7 +7,7 @@ use crate::{error::Result, gradients::Differentiable, heat::HeatMap};
 /// # Errors
 /// As [`Differentiable::feature_map`].
 pub fn grad_cam(network: &Differentiable, image: &[f32], target: usize) -> Result<HeatMap> {
-    let map = network.feature_map(image.to_vec(), target)?;
+    let map = network.feature_map(image, target)?;
     let [_, height, width] = map.shape;
     let pixels = height * width;
     let mut sums = vec![0.0f32; pixels];

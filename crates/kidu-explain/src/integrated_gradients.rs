@@ -99,11 +99,11 @@ impl IntegratedGradients {
         let (mut total, mut at_baselines) = (vec![0.0f64; image.len()], 0.0);
         for baseline in &baselines {
             self.integrate(network, (image, baseline), target, &mut total, &progress)?;
-            at_baselines += f64::from(network.logits(baseline.clone())?[target]);
+            at_baselines += f64::from(network.logits(baseline)?[target]);
         }
         let count = baselines.len() as f64;
         let values: Vec<f32> = total.iter().map(|v| (v / count) as f32).collect();
-        let logit = network.logits(image.to_vec())?[target];
+        let logit = network.logits(image)?[target];
         let difference = f64::from(logit) - at_baselines / count;
         let sum = total.iter().sum::<f64>() / count;
         let found = Attribution {
@@ -138,7 +138,7 @@ impl IntegratedGradients {
                 baseline.iter().zip(&difference).map(move |(b, d)| b + at * d)
             };
             let images: Vec<f32> = nodes.iter().flat_map(on_path).collect();
-            let (gradients, _) = network.input_gradients(images, target)?;
+            let (gradients, _) = network.input_gradients(&images, target)?;
             for ((_, weight), gradient) in nodes.iter().zip(gradients.chunks(image.len())) {
                 let products = gradient.iter().zip(&difference).map(|(g, d)| weight * f64::from(*g) * f64::from(*d));
                 total.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);

@@ -44,7 +44,7 @@ impl Occlusion {
             let reason = format!("{} with stride {} does not cover {width}x{height}", self.window, self.stride);
             return Err(ExplainError::Option { option: "window", reason });
         }
-        let logit = network.logits(image.to_vec())?[target];
+        let logit = network.logits(image)?[target];
         let corners = self.corners(height, width);
         let (mut falls, mut counts) = (vec![0.0f32; height * width], vec![0u32; height * width]);
         for part in corners.chunks(self.internal_batch_size.max(1)) {
@@ -54,7 +54,7 @@ impl Occlusion {
                     self.pixels(*corner, width).for_each(|i| covered[channel * height * width + i] = self.value);
                 }
             }
-            let logits = network.logits(images)?;
+            let logits = network.logits(&images)?;
             for (corner, row) in part.iter().zip(logits.chunks(network.classes())) {
                 for i in self.pixels(*corner, width) {
                     falls[i] += logit - row[target];

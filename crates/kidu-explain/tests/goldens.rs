@@ -18,7 +18,7 @@ fn network(name: &str, size: usize) -> Differentiable {
         .into_iter()
         .map(|i| (i.key.clone(), Array { values: kidu_testing::weight(&i.key, &i.shape), shape: i.shape }));
     let network = StateDict(arrays.collect()).apply(network, name).unwrap();
-    Differentiable::new(&network, [3, size, size], &device).unwrap()
+    Differentiable::new(network.architecture(), 6, [3, size, size], &StateDict::of(&network)).unwrap()
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn better_maps_have_better_curves() {
         assert_eq!(deletion.shares.len(), 17);
         // Both begin and end at known images.
         let probability = |image: &[f32]| {
-            let logits = network.logits(image.to_vec()).unwrap();
+            let logits = network.logits(image).unwrap();
             f64::from(kidu_core::prediction::softmax(&logits, 1.0)[target])
         };
         assert!((deletion.probabilities[0] - probability(&image)).abs() < 1e-5);

@@ -28,6 +28,12 @@ pub(crate) struct Credentials {
     pub(crate) value: HeaderValue,
 }
 
+/// A body that is sent, with its media type.
+pub(crate) struct Posted<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) bytes: &'a [u8],
+}
+
 /// An HTTP client that goes where it may.
 pub(crate) struct Http {
     client: Client<HttpsConnector<Connector>, Full<Bytes>>,
@@ -87,6 +93,36 @@ impl Http {
         tokio::time::timeout(self.try_timeout, posting).await.unwrap_or(Err(timeout))
     }
 
+    /// One request whose answer is wanted whatever its status; a redirect is not followed.
+    pub(crate) async fn exchange(
+        &self,
+        method: &Method,
+        url: &Url,
+        credentials: Option<&Credentials>,
+        posted: Option<Posted<'_>>,
+        max_bytes: u64,
+    ) -> Result<(u16, Vec<u8>)> {
+        let exchanging = async {
+            let bytes = posted.as_ref().map_or_else(Bytes::new, |p| Bytes::copy_from_slice(p.bytes));
+            let mut request = request(method.clone(), url, bytes)?;
+            let headers = request.headers_mut();
+            headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"));
+            if let Some(known) = credentials.filter(|c| c.origin == url.origin()) {
+                headers.insert(header::AUTHORIZATION, known.value.clone());
+            }
+            if let Some(posted) = &posted {
+                let kind = HeaderValue::from_str(posted.kind)
+                    .map_err(|_| FetchError::Setup(format!("'{}' is no media type", posted.kind)))?;
+                headers.insert(header::CONTENT_TYPE, kind);
+            }
+            let response = self.send(request, url).await?;
+            let status = response.status().as_u16();
+            Ok((status, collect(response, url, max_bytes).await?))
+        };
+        let timeout = FetchError::Timeout { address: shown_url(url), after: self.try_timeout };
+        tokio::time::timeout(self.try_timeout, exchanging).await.unwrap_or(Err(timeout))
+    }
+
     async fn send(&self, request: Request<Full<Bytes>>, url: &Url) -> Result<http::Response<Incoming>> {
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or(80);
@@ -138,6 +174,12 @@ async fn read_body(response: http::Response<Incoming>, url: &Url, max_bytes: u64
             status => FetchError::Status { address: address(), status, retry_after: retry_after(&response) },
         });
     }
+    collect(response, url, max_bytes).await
+}
+
+/// The bytes of an answer, whatever its status.
+async fn collect(response: http::Response<Incoming>, url: &Url, max_bytes: u64) -> Result<Vec<u8>> {
+    let address = || shown_url(url);
     let too_large = || FetchError::TooLarge { address: address(), limit: max_bytes };
     let mut body = response.into_body();
     let announced = body.size_hint();

@@ -6,11 +6,13 @@
 //! be talked into asking its own network: what a host resolves to is checked, and the connection is made to exactly the
 //! addresses that were checked, again at each redirect.
 //!
-//! [`Fetcher`] is asynchronous; [`BlockingFetcher`] is the same for callers without a runtime.
+//! [`Fetcher`] is asynchronous; [`BlockingFetcher`] is the same for callers without a runtime. [`LabelStudioApi`] asks a
+//! Label Studio's API, with the same tokens.
 //!
 //! Proxies of the environment are not used: a proxy would resolve the names, and nothing could be checked.
 
 mod address;
+mod api;
 mod blocking;
 mod connect;
 mod data_uri;
@@ -25,6 +27,7 @@ mod policy;
 mod retry;
 
 pub use address::Address;
+pub use api::{ApiAnswer, ApiCall, LabelStudioApi};
 pub use blocking::BlockingFetcher;
 pub use error::{FetchError, Result};
 pub use fetcher::Fetcher;

@@ -14,6 +14,7 @@
 //! ```
 
 pub mod augment;
+pub mod corrupt;
 pub mod decode;
 pub mod error;
 pub mod inspect;
@@ -24,6 +25,7 @@ pub mod preprocess;
 pub mod resize;
 
 pub use augment::{AugmentError, AugmentSettings, Augmenter};
+pub use corrupt::{Corruption, Severity};
 pub use decode::{Format, ImageInfo, decode, probe};
 pub use error::DecodeError;
 pub use image::RgbImage;

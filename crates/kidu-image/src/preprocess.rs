@@ -90,10 +90,14 @@ impl Preprocessor {
     /// # Errors
     /// What [`decode`] finds.
     pub fn preprocess(&self, bytes: &[u8], limits: &Limits) -> Result<Vec<f32>, DecodeError> {
-        let image = self.resize(&decode(bytes, limits)?);
+        Ok(self.input(&decode(bytes, limits)?))
+    }
+
+    /// From an image to one input: 3 * height * width values in the order [`Layout::Chw`].
+    pub fn input(&self, image: &RgbImage) -> Vec<f32> {
         let mut out = vec![0.0; self.spec.values()];
-        self.normalize_into(&image, Layout::Chw, &mut out);
-        Ok(out)
+        self.normalize_into(&self.resize(image), Layout::Chw, &mut out);
+        out
     }
 }
 

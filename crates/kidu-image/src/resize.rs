@@ -66,6 +66,14 @@ pub(crate) fn resize_part(image: &RgbImage, part: SourceBox, width: u32, height:
     })
 }
 
+/// The whole of `image` by Pillow's box filter: means of what each new pixel covers, or repeated pixels.
+pub(crate) fn resize_box(image: &RgbImage, width: u32, height: u32) -> RgbImage {
+    run(image, width, height, |resizer, source, out| {
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));
+        resizer.resize(source, out, &options).is_ok()
+    })
+}
+
 fn run(
     image: &RgbImage,
     width: u32,

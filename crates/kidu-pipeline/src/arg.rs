@@ -25,6 +25,8 @@ pub enum PipelineVariable {
     Registry,
     /// The file with the lineage of what this run made so far, written before a register step.
     LineageFile,
+    /// The address at which the environment under test answers, `http://host:port`; only in deployments.
+    Endpoint,
     /// The arguments by which the run's configuration reaches the step. Stands alone in an argument and expands to
     /// any number of arguments, none included.
     ConfigArguments,
@@ -32,8 +34,15 @@ pub enum PipelineVariable {
 
 impl PipelineVariable {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::PipelineName, Self::RunId, Self::StepFolder, Self::Registry, Self::LineageFile, Self::ConfigArguments];
+    pub const ALL: [Self; 7] = [
+        Self::PipelineName,
+        Self::RunId,
+        Self::StepFolder,
+        Self::Registry,
+        Self::LineageFile,
+        Self::Endpoint,
+        Self::ConfigArguments,
+    ];
 
     /// The name in templates, without `@`.
     pub fn name(self) -> &'static str {
@@ -43,6 +52,7 @@ impl PipelineVariable {
             Self::StepFolder => "step_folder",
             Self::Registry => "registry",
             Self::LineageFile => "lineage_file",
+            Self::Endpoint => "endpoint",
             Self::ConfigArguments => "config",
         }
     }
@@ -109,6 +119,12 @@ impl Arg {
             _ => None,
         })
     }
+}
+
+/// The arguments of a verb of ours, written in one line; it is split at spaces, so an argument holds none.
+#[allow(clippy::expect_used, reason = "the templates are constants of this crate, and tests build them all")]
+pub(crate) fn verb(templates: &str) -> Vec<Arg> {
+    templates.split_whitespace().map(|t| t.parse().expect("a valid template")).collect()
 }
 
 impl fmt::Display for Arg {
@@ -250,7 +266,7 @@ mod tests {
             name().prop_map(Part::Parameter),
             (name(), name()).prop_map(|(s, o)| Part::Output(OutputRef::new(s, o))),
             name().prop_map(Part::External),
-            (0..6usize).prop_map(|i| Part::Variable(PipelineVariable::ALL[i])),
+            (0..7usize).prop_map(|i| Part::Variable(PipelineVariable::ALL[i])),
         ]
     }
 

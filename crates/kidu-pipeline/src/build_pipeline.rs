@@ -3,7 +3,7 @@
 use kidu_core::model;
 
 use crate::{
-    arg::Arg,
+    arg::{Arg, verb},
     config_keys::ConfigKeys,
     graph::{Comparison, Condition, Input, Output, OutputRef, Pipeline, Step, StepKind},
     parameter::{Parameter, ParameterKind},
@@ -218,12 +218,6 @@ fn register() -> Step {
         resumable: false,
         config_keys: ConfigKeys::default(),
     }
-}
-
-/// Splits at spaces; the templates above hold none inside an argument.
-#[allow(clippy::expect_used, reason = "the templates are the constants above, and a test builds them all")]
-fn verb(templates: &str) -> Vec<Arg> {
-    templates.split_whitespace().map(|t| t.parse().expect("a valid template")).collect()
 }
 
 #[cfg(test)]

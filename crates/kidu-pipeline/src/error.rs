@@ -163,6 +163,24 @@ pub enum Error {
         /// The most similar status.
         nearest: Option<String>,
     },
+    /// A registry that is elsewhere could not do it.
+    #[error(transparent)]
+    Remote(Box<RemoteError>),
+}
+
+/// What a registry that is elsewhere says, in a whole sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct RemoteError {
+    source: crate::executor::BoxError,
+    usage: bool,
+}
+
+impl RemoteError {
+    /// Keeps an error; `usage` if its cause is what the user asked for or has set up.
+    pub fn new(source: impl Into<crate::executor::BoxError>, usage: bool) -> Self {
+        Self { source: source.into(), usage }
+    }
 }
 
 impl Error {
@@ -173,7 +191,10 @@ impl Error {
 
     /// Whether the cause is what the user asked for (exit code 2) rather than what happened (exit code 1).
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Self::Core(_) | Self::MissingOutput { .. })
+        match self {
+            Self::Remote(remote) => remote.usage,
+            other => !matches!(other, Self::Core(_) | Self::MissingOutput { .. }),
+        }
     }
 }
 

@@ -81,6 +81,20 @@ pub enum StepKind {
         /// The approval status to begin with.
         approval_status: Arg,
     },
+    /// A bundle taken into service. Whoever keeps the environment does it; there is no verb.
+    Deploy {
+        /// The environment's name.
+        environment: String,
+        /// The bundle.
+        bundle: OutputRef,
+    },
+    /// A test of what an environment serves; exit code 3 says no.
+    Test {
+        /// The environment's name.
+        environment: String,
+    },
+    /// A person's decision. There is no verb that could take it.
+    Approval,
 }
 
 impl StepKind {
@@ -91,7 +105,15 @@ impl StepKind {
             Self::Training { .. } => "Training",
             Self::Condition { .. } => "Condition",
             Self::Register { .. } => "Register",
+            Self::Deploy { .. } => "Deploy",
+            Self::Test { .. } => "Test",
+            Self::Approval => "Approval",
         }
+    }
+
+    /// Whether a step of this kind is a verb of the `kidu` command.
+    pub fn has_verb(&self) -> bool {
+        !matches!(self, Self::Deploy { .. } | Self::Approval)
     }
 }
 
@@ -239,7 +261,7 @@ impl Step {
         let of_kind: Vec<&Arg> = match &self.kind {
             StepKind::Condition { conditions } => conditions.iter().map(|c| &c.value).collect(),
             StepKind::Register { group, approval_status, .. } => vec![group, approval_status],
-            StepKind::Processing | StepKind::Training { .. } => Vec::new(),
+            _ => Vec::new(),
         };
         self.verb.iter().chain(self.environment.iter().map(|(_, a)| a)).chain(locations).chain(of_kind).collect()
     }
@@ -272,7 +294,8 @@ impl Step {
         let of_kind: Vec<&OutputRef> = match &self.kind {
             StepKind::Condition { conditions } => conditions.iter().map(|c| &c.file).collect(),
             StepKind::Register { bundle, evaluation, dataset, .. } => vec![bundle, evaluation, dataset],
-            StepKind::Processing | StepKind::Training { .. } => Vec::new(),
+            StepKind::Deploy { bundle, .. } => vec![bundle],
+            _ => Vec::new(),
         };
         in_args.chain(of_kind).collect()
     }

@@ -12,9 +12,10 @@ use crate::{
 };
 
 /// The approval status of a model version, under SageMaker's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// Waits for a person's decision.
+    #[default]
     PendingManualApproval,
     /// May be deployed.
     Approved,
@@ -66,7 +67,40 @@ pub struct Registered {
     pub lineage: Lineage,
 }
 
-/// One line of the ledger: somebody gave a version a status. Lines are only ever added.
+/// A step of a version's way into service, or back out of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Transition {
+    /// Who keeps the environments: the id of a deployment's folder.
+    pub keeper: String,
+    /// The keeper's count of its transitions; with its id it names the transition, which is recorded once.
+    pub sequence: u64,
+    /// The keeper's number of the release.
+    pub release: u64,
+    /// The state before: a step of the deploy pipeline or an ending; nothing for a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The state after.
+    pub to: String,
+    /// The share of production's requests that the version gets from here on, 0 to 1, where it changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<f64>,
+}
+
+impl fmt::Display for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "release {}: ", self.release)?;
+        if let Some(from) = self.from.as_ref().filter(|from| **from != self.to) {
+            write!(f, "{from} -> ")?;
+        }
+        f.write_str(&self.to)?;
+        match self.traffic {
+            Some(share) => write!(f, ", {:.0} % of the traffic", share * 100.0),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One line of the ledger: somebody gave a version a status, or a deployment of it went on. Lines are only ever added.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     /// When, RFC 3339.
@@ -86,6 +120,9 @@ pub struct LedgerEntry {
     /// What was registered, in a version's first entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registered: Option<Box<Registered>>,
+    /// What became of its deployment, in entries that leave the status as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<Box<Transition>>,
 }
 
 /// A model version: what the ledger says of it.
@@ -143,12 +180,26 @@ pub fn versions(group: &str, entries: &[LedgerEntry], place: impl Fn(u32) -> Pat
 /// # Errors
 /// [`Error::Transition`] for a status that it has already or cannot get; [`Error::BadEntryText`] for a missing reason.
 pub fn check_transition(version: &ModelVersion, to: Status, reason: Option<&str>) -> Result<()> {
-    let refuse =
-        |reason: String| Err(Error::Transition { group: version.group.clone(), version: version.version, reason });
-    let last = version.history.last();
-    match (version.status, to) {
+    let by = version.history.iter().rfind(|e| e.deployment.is_none()).map(|e| format!("by {} at {}", e.actor, e.time));
+    check_status_change(&version.group, version.version, (version.status, to), by.as_deref(), reason)
+}
+
+/// The rule of [`check_transition`] for any registry: `change` is the status now and the one that is wanted, `by` says
+/// who gave it the present one ("by ada at ...").
+///
+/// # Errors
+/// Those of [`check_transition`].
+pub fn check_status_change(
+    group: &str,
+    version: u32,
+    change: (Status, Status),
+    by: Option<&str>,
+    reason: Option<&str>,
+) -> Result<()> {
+    let refuse = |reason: String| Err(Error::Transition { group: group.into(), version, reason });
+    match change {
         (now, to) if now == to => {
-            let by = last.map(|e| format!(" by {} at {}", e.actor, e.time)).unwrap_or_default();
+            let by = by.map(|by| format!(" {by}")).unwrap_or_default();
             refuse(format!("is {now} already{by}; nothing was changed"))
         }
         (now, Status::PendingManualApproval) => {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cache::{remove, rename, sync_folder},
     error::{Error, Result},
-    ledger::{LedgerEntry, ModelVersion, Registered, Status, check_transition, entry_text, versions},
+    ledger::{LedgerEntry, ModelVersion, Registered, Status, Transition, check_transition, entry_text, versions},
     lineage::Lineage,
 };
 
@@ -120,7 +120,7 @@ impl Registry {
             sync_folder(&versions_dir);
             let registered = Some(Box::new(registered.clone()));
             let (time, to) = (timestamp(), what.status);
-            Ok(vec![LedgerEntry { time, version, actor, reason: None, from: None, to, registered }])
+            Ok(vec![LedgerEntry { time, version, actor, reason: None, from: None, to, registered, deployment: None }])
         })?;
         let found = existing.as_ref().map(|v| (v.version, v.status));
         let made = added.first().map(|e| (e.version, e.to));
@@ -164,9 +164,43 @@ impl Registry {
                 Bundle::open(&version.bundle_dir)?;
             }
             let from = Some(version.status);
-            Ok(vec![LedgerEntry { time: timestamp(), version: number, actor, reason, from, to, registered: None }])
+            let (time, version) = (timestamp(), number);
+            Ok(vec![LedgerEntry { time, version, actor, reason, from, to, registered: None, deployment: None }])
         })?;
         self.show(number)
+    }
+
+    /// Records what became of a version's deployment; its status stays. What is recorded already, by keeper and
+    /// sequence, is not recorded again: false.
+    ///
+    /// # Errors
+    /// [`Error::UnknownVersion`], [`Error::BadEntryText`], or [`Error::Core`] if the ledger cannot be written.
+    pub fn record(&self, number: u32, time: &str, actor: &str, reason: Option<&str>, what: Transition) -> Result<bool> {
+        let actor = entry_text("actor", actor)?;
+        let reason = reason.map(|r| entry_text("reason", r)).transpose()?;
+        if !self.ledger.path().exists() {
+            return Err(self.unknown(number, &[]));
+        }
+        let added = self.ledger.append_with::<Error>(|entries| {
+            let known = |e: &LedgerEntry| {
+                e.deployment.as_ref().is_some_and(|d| d.keeper == what.keeper && d.sequence == what.sequence)
+            };
+            if entries.iter().any(known) {
+                return Ok(Vec::new());
+            }
+            let status = self.find(number, self.fold(entries))?.status;
+            Ok(vec![LedgerEntry {
+                time: time.into(),
+                version: number,
+                actor,
+                reason,
+                from: Some(status),
+                to: status,
+                registered: None,
+                deployment: Some(Box::new(what)),
+            }])
+        })?;
+        Ok(!added.is_empty())
     }
 
     /// All versions, oldest first.
@@ -263,8 +297,9 @@ impl Registry {
     }
 }
 
-/// The rule of SageMaker's model package groups: `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}`, here with single hyphens.
-fn is_group(name: &str) -> bool {
+/// Whether a name can be a group's. The rule of SageMaker's model package groups, `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}`, here
+/// with single hyphens.
+pub fn is_group(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.split('-').all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric()))
 }

@@ -41,7 +41,11 @@ fn notes(step: &Step) -> String {
 
 fn details(step: &Step) -> Vec<String> {
     let verb: Vec<String> = step.verb.iter().map(ToString::to_string).collect();
-    let mut lines = vec![format!("kidu {}", verb.join(" "))];
+    let mut lines = match &step.kind {
+        StepKind::Deploy { environment, bundle } => vec![format!("takes {bundle} into service in {environment}")],
+        StepKind::Approval => vec!["waits for a person".to_string()],
+        _ => vec![format!("kidu {}", verb.join(" "))],
+    };
     let inputs: Vec<String> = step.inputs.iter().map(|i| input(&i.name, &i.source)).collect();
     let outputs: Vec<String> = step.outputs.iter().map(|o| format!("{} ({})", o.name, o.path)).collect();
     if !inputs.is_empty() {
@@ -65,6 +69,11 @@ fn input(name: &str, source: &InputSource) -> String {
     }
 }
 
+/// Whether what follows depends on what it says.
+fn decides(step: &Step) -> bool {
+    matches!(step.kind, StepKind::Condition { .. } | StepKind::Test { .. } | StepKind::Approval)
+}
+
 /// The edges: from step, to step, label (the output, or nothing for mere order).
 fn edges(pipeline: &Pipeline) -> Vec<(&str, &str, &str)> {
     let mut edges = Vec::new();
@@ -80,7 +89,7 @@ fn edges(pipeline: &Pipeline) -> Vec<(&str, &str, &str)> {
 pub fn dot(pipeline: &Pipeline) -> String {
     let mut out = format!("digraph \"{}\" {{\n  rankdir=LR;\n  node [shape=box];\n", pipeline.name);
     for step in &pipeline.steps {
-        let shape = if matches!(step.kind, StepKind::Condition { .. }) { "diamond" } else { "box" };
+        let shape = if decides(step) { "diamond" } else { "box" };
         let _ = writeln!(out, "  \"{0}\" [shape={shape}, label=\"{0}\\n{1}\"];", step.name, step.kind.name());
     }
     for (from, to, label) in edges(pipeline) {
@@ -95,7 +104,7 @@ pub fn dot(pipeline: &Pipeline) -> String {
 pub fn mermaid(pipeline: &Pipeline) -> String {
     let mut out = String::from("flowchart LR\n");
     for step in &pipeline.steps {
-        let (open, close) = if matches!(step.kind, StepKind::Condition { .. }) { ('{', '}') } else { ('[', ']') };
+        let (open, close) = if decides(step) { ('{', '}') } else { ('[', ']') };
         let _ = writeln!(out, "  {0}{open}\"{0}<br/>{1}\"{close}", step.name, step.kind.name());
     }
     for (from, to, label) in edges(pipeline) {

@@ -53,6 +53,8 @@ pub struct Values<'a> {
     pub parameters: &'a BTreeMap<String, Value>,
     /// Where the outputs of earlier steps are.
     pub outputs: &'a BTreeMap<OutputRef, PathBuf>,
+    /// What [`PipelineVariable::Endpoint`] becomes; empty where there is none.
+    pub endpoint: &'a str,
     /// What [`PipelineVariable::ConfigArguments`] becomes.
     pub config_arguments: &'a [String],
 }
@@ -111,6 +113,7 @@ impl Values<'_> {
                 PipelineVariable::StepFolder => self.folder.into(),
                 PipelineVariable::Registry => self.registry.into(),
                 PipelineVariable::LineageFile => self.lineage.into(),
+                PipelineVariable::Endpoint => self.endpoint.into(),
                 PipelineVariable::ConfigArguments => OsString::new(),
             },
         }
@@ -146,6 +149,7 @@ mod tests {
             lineage: Path::new("/l.json"),
             parameters: &parameters,
             outputs: &outputs,
+            endpoint: "",
             config_arguments: &config,
         };
         let key = Sha256Hex::of_bytes(b"");

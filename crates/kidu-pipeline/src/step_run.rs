@@ -227,6 +227,7 @@ fn values<'v>(
         lineage,
         parameters: &session.parameters,
         outputs: &session.outputs,
+        endpoint: "",
         config_arguments: session.request.config_arguments.get(&step.name).map_or(&[], Vec::as_slice),
     }
 }

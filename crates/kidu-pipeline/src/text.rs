@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use crate::{
-    ledger::{LedgerEntry, ModelVersion},
+    ledger::{LedgerEntry, ModelVersion, Status},
     lineage::StepLineage,
+    model_registry::{self, ModelRecord},
     parameter::text_of,
     run::{RunRecord, StepRecord},
 };
@@ -56,6 +57,51 @@ pub fn model_list(group: &str, versions: &[ModelVersion]) -> String {
     table(&["version", "status", "model", "test/acc", "dataset", "registered"], &rows)
 }
 
+/// All versions of a group in any registry, newest first.
+pub fn record_list(group: &str, records: &[ModelRecord]) -> String {
+    if records.is_empty() {
+        return format!("model group '{group}' has no versions\n");
+    }
+    let incumbent = records.iter().rfind(|r| r.status == Status::Approved).map(|r| r.version);
+    let row = |r: &ModelRecord| {
+        let mark = if Some(r.version) == incumbent { " (incumbent)" } else { "" };
+        let fact = |name: &str| r.facts.get(name).cloned().unwrap_or_else(|| "-".into());
+        let accuracy = r.metrics.get("test/acc").map_or_else(|| "-".into(), |a| format!("{a:.4}"));
+        let status = format!("{}{mark}", r.status);
+        vec![
+            r.version.to_string(),
+            status,
+            fact(model_registry::MODEL),
+            accuracy,
+            fact(model_registry::DATASET),
+            r.created.clone(),
+        ]
+    };
+    let rows: Vec<_> = records.iter().rev().map(row).collect();
+    table(&["version", "status", "model", "test/acc", "dataset", "registered"], &rows)
+}
+
+/// One version of any registry.
+pub fn record_show(record: &ModelRecord) -> String {
+    let mut out = format!("{} version {}: {}\n\n", record.group, record.version, record.status);
+    let fixed = [
+        ("id", record.id.clone()),
+        ("registered", Some(record.created.clone())),
+        ("bundle", Some(record.bundle.clone())),
+        ("evaluation", record.evaluation.clone()),
+        ("image", record.image.clone()),
+        ("decided", record.decision.clone()),
+    ];
+    let fixed = fixed.into_iter().filter_map(|(name, value)| Some(vec![name.to_string(), value?]));
+    let facts = record.facts.iter().map(|(name, value)| vec![name.clone(), value.clone()]);
+    out += &indented(&columns(&fixed.chain(facts).collect::<Vec<_>>()));
+    let metrics: Vec<_> = record.metrics.iter().map(|(name, value)| vec![name.clone(), metric(*value)]).collect();
+    if !metrics.is_empty() {
+        out += &format!("\nMetrics\n{}", indented(&columns(&metrics)));
+    }
+    out
+}
+
 /// One version with its lineage and history.
 pub fn model_show(version: &ModelVersion) -> String {
     let lineage = &version.registered.lineage;
@@ -105,7 +151,11 @@ fn facts(version: &ModelVersion) -> Vec<Vec<String>> {
 /// Entries of a ledger, oldest first.
 pub fn history(entries: &[LedgerEntry]) -> String {
     let row = |e: &LedgerEntry| {
-        let change = e.from.map_or_else(|| format!("registered as {}", e.to), |from| format!("{from} -> {}", e.to));
+        let change = match (&e.deployment, e.from) {
+            (Some(deployment), _) => deployment.to_string(),
+            (None, Some(from)) => format!("{from} -> {}", e.to),
+            (None, None) => format!("registered as {}", e.to),
+        };
         let reason = e.reason.clone().unwrap_or_default();
         vec![e.time.clone(), e.version.to_string(), change, e.actor.clone(), reason]
     };

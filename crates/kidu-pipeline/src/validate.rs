@@ -137,8 +137,15 @@ fn names(pipeline: &Pipeline) -> Vec<Problem> {
 
 fn references(pipeline: &Pipeline, step: &Step, problems: &mut Vec<Problem>) {
     let place = || format!("step '{}'", step.name);
-    if step.verb.is_empty() {
-        problems.push(Problem::Other { place: place(), reason: "has no verb; say what it runs".into() });
+    match (step.kind.has_verb(), step.verb.is_empty()) {
+        (true, true) => {
+            problems.push(Problem::Other { place: place(), reason: "has no verb; say what it runs".into() });
+        }
+        (false, false) => {
+            let reason = format!("is of the kind {}, which runs no verb; remove it", step.kind.name());
+            problems.push(Problem::Other { place: place(), reason });
+        }
+        _ => {}
     }
     for output in step.outputs.iter().filter(|o| !is_inside(&o.path)) {
         let reason = format!("output path '{}' leaves the step's folder; give a path inside it", output.path);

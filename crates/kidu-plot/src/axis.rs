@@ -18,20 +18,24 @@ pub struct Axis {
     high: f64,
     from: f64,
     to: f64,
+    /// Round values of a linear axis, from end to end.
+    round: Vec<f64>,
 }
 
 impl Axis {
     /// An axis that covers `range` with round ends (linear), or exactly (logarithmic), from pixel `from` to `to`.
     pub fn new(scale: Scale, range: (f64, f64), pixels: (f64, f64)) -> Self {
-        let (low, high) = match scale {
-            Scale::Linear => {
-                let (_, low, high) = round_ticks(range.0, range.1, 5);
-                (low, high)
-            }
-            Scale::Log10 if range.0 < range.1 => range,
-            Scale::Log10 => (range.0 / 2.0, range.0 * 2.0),
+        let (round, low, high) = match scale {
+            Scale::Linear => round_ticks(range.0, range.1, 5),
+            Scale::Log10 if range.0 < range.1 => (Vec::new(), range.0, range.1),
+            Scale::Log10 => (Vec::new(), range.0 / 2.0, range.0 * 2.0),
         };
-        Self { scale, low, high, from: pixels.0, to: pixels.1 }
+        Self { scale, low, high, from: pixels.0, to: pixels.1, round }
+    }
+
+    /// A linear axis whose ends are exactly those of `range`; it has no ticks of its own.
+    pub(crate) fn exact(range: (f64, f64), pixels: (f64, f64)) -> Self {
+        Self { scale: Scale::Linear, low: range.0, high: range.1, from: pixels.0, to: pixels.1, round: Vec::new() }
     }
 
     /// The pixel of a value.
@@ -52,9 +56,7 @@ impl Axis {
     /// Values for ticks with their labels.
     pub fn ticks(&self) -> Vec<(f64, String)> {
         match self.scale {
-            Scale::Linear => {
-                round_ticks(self.low, self.high, 5).0.into_iter().map(|v| (v, label(v, self.high))).collect()
-            }
+            Scale::Linear => self.round.iter().map(|v| (*v, label(*v, self.high))).collect(),
             Scale::Log10 => self.log_ticks(),
         }
     }
@@ -112,6 +114,16 @@ mod tests {
         assert_eq!(round_ticks(0.5, 0.5, 5).2, 0.6000000000000001);
         let (values, low, high) = round_ticks(0.0, 0.0, 5);
         assert!(high > low && values.iter().all(|v| v.is_finite()));
+    }
+
+    #[test]
+    fn no_tick_lies_beyond_the_axis() {
+        // Rounded once to 0.65 and 0.95, and once more these would be 0.6 and 1.
+        for range in [(0.69, 0.91), (0.0, 1.0), (-3.0, 7.0), (8.0, 56.0)] {
+            let axis = Axis::new(Scale::Linear, range, (0.0, 100.0));
+            let ticks = axis.ticks();
+            assert!(ticks.len() >= 3 && ticks.iter().all(|(v, _)| axis.covers(*v)), "{range:?}: {ticks:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     axis::{Axis, Scale},
-    svg::{Anchor, GRID, INK, Svg},
+    svg::{Anchor, GRID, INK, Svg, shorten},
 };
 
 /// How a series is drawn.
@@ -48,6 +48,8 @@ pub struct Chart {
     pub title: String,
     /// Name and scale of the x axis.
     pub x: (String, Scale),
+    /// Names for x = 0, 1, 2 and so on, in place of numbers; empty for numbers.
+    pub x_names: Vec<String>,
     /// Name and scale of the y axis.
     pub y: (String, Scale),
     /// The series; those without points are left out.
@@ -98,7 +100,11 @@ impl Drawing<'_> {
         let least = if chart.from_zero && chart.y.1 == Scale::Linear { 0.0 } else { f64::INFINITY };
         let y_range = chart.y_range.unwrap_or_else(|| range(all().map(|p| p.1), least));
         let y_axis = Axis::new(chart.y.1, y_range, (self.size.1 - BOTTOM, TOP));
-        let x_axis = Axis::new(chart.x.1, range(all().map(|p| p.0), f64::INFINITY), (left, right));
+        let x_axis = match chart.x_names.len() {
+            0 => Axis::new(chart.x.1, range(all().map(|p| p.0), f64::INFINITY), (left, right)),
+            // Half a place of air at both ends.
+            names => Axis::exact((-0.5, names as f64 - 0.5), (left, right)),
+        };
         self.axes(chart, &x_axis, &y_axis);
         for (series, points) in &drawn {
             let pixels: Vec<(f64, f64)> = points.iter().map(|(x, y)| (x_axis.at(*x), y_axis.at(*y))).collect();
@@ -118,7 +124,7 @@ impl Drawing<'_> {
             self.svg.line((left, y), (right, y), GRID, 1.0, "");
             self.svg.text((left - 7.0, y + 4.0), Anchor::End, 12.0, INK, &label);
         }
-        for (value, label) in x_axis.ticks() {
+        for (value, label) in x_ticks(chart, x_axis, right - left) {
             let x = x_axis.at(value);
             self.svg.line((x, bottom), (x, bottom + 4.0), INK, 1.0, "");
             self.svg.text((x, bottom + 18.0), Anchor::Middle, 12.0, INK, &label);
@@ -158,6 +164,16 @@ impl Drawing<'_> {
     }
 }
 
+/// Ticks of the x axis; names only as long as their place in `width` pixels.
+fn x_ticks(chart: &Chart, axis: &Axis, width: f64) -> Vec<(f64, String)> {
+    if chart.x_names.is_empty() {
+        return axis.ticks();
+    }
+    let most = (width / chart.x_names.len() as f64 / 6.8) as usize;
+    let name = |(i, name): (usize, &String)| (i as f64, if most < 3 { String::new() } else { shorten(name, most) });
+    chart.x_names.iter().enumerate().map(name).collect()
+}
+
 /// The points that can be drawn.
 fn shown(chart: &Chart, series: &Series) -> Vec<(f64, f64)> {
     let fits = |value: f64, scale: Scale| value.is_finite() && (scale == Scale::Linear || value > 0.0);
@@ -192,6 +208,17 @@ mod tests {
                 assert!(!svg.contains("NaN") && !svg.contains("inf") && svg.contains("a &lt; b"), "{svg}");
             }
         }
+    }
+
+    #[test]
+    fn names_stand_under_their_places() {
+        let mut chart = chart(vec![(0.0, 1.0), (2.0, 2.0)]);
+        chart.x_names = vec!["adam".into(), "a name that is much too long for its place".into(), "sgd".into()];
+        let svg = figure(&[chart.clone()], (400.0, 300.0));
+        let x = LEFT + (400.0 - LEFT - RIGHT) / 6.0;
+        assert!(svg.contains(&format!("<text x=\"{x}\"")) && svg.contains(">adam<") && svg.contains('…'), "{svg}");
+        chart.x_names = (0..90).map(|i| format!("name {i}")).collect();
+        assert!(!figure(&[chart], (400.0, 300.0)).contains(">name"), "too many to be read");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Plots as SVG text and as PNG: line and scatter charts with linear and logarithmic axes, bars, and the drawing
-//! primitives under them.
+//! Plots as SVG text and as PNG: line and scatter charts with linear and logarithmic axes, bars, parallel coordinates,
+//! and the drawing primitives under them.
 //!
 //! SVG needs no font of ours. [`png()`] draws it with an embedded one, so that a plot looks the same on a machine without
 //! fonts.
@@ -8,6 +8,7 @@ mod axis;
 mod bars;
 mod chart;
 mod colormap;
+mod parallel;
 mod png;
 mod svg;
 
@@ -15,6 +16,7 @@ pub use axis::{Axis, Scale};
 pub use bars::bars;
 pub use chart::{Chart, Mark, Series, Style, figure};
 pub use colormap::inferno;
+pub use parallel::{Coordinate, Thread, Ticks, parallel_coordinates};
 pub use png::{PlotError, png};
 pub use svg::{Anchor, Frame, GRID, INK, Svg, blue, escape, short, shorten};
 

@@ -1,13 +1,29 @@
 //! What Kidu's own tests share. Not part of the product.
 
+#[cfg(feature = "bundles")]
+mod bundles;
+mod http;
+#[cfg(unix)]
+mod label_studio;
+#[cfg(unix)]
+mod mlflow;
 mod moto;
+mod recorded;
 
 use std::{
     path::{Path, PathBuf},
     process::Command,
 };
 
+#[cfg(feature = "bundles")]
+pub use bundles::bundle;
+pub use http::{Answer, HttpClient, read_answer};
+#[cfg(unix)]
+pub use label_studio::LabelStudioServer;
+#[cfg(unix)]
+pub use mlflow::MlflowServer;
 pub use moto::MotoServer;
+pub use recorded::{Recorded, RecordedAws};
 
 /// The folder with real data and reference numbers: `KIDU_SHARED`, or `../shared` beside the repository.
 ///
@@ -18,12 +34,17 @@ pub use moto::MotoServer;
 pub fn shared(test: &str) -> Option<PathBuf> {
     // Where cargo runs the test, not where this crate was compiled: worktrees may share a target folder.
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    let beside = PathBuf::from(manifest).join("../../../shared");
-    let path = std::env::var_os("KIDU_SHARED").map_or(beside, PathBuf::from);
+    let path = std::env::var_os("KIDU_SHARED").map_or_else(|| beside_repository(Path::new(&manifest)), PathBuf::from);
     if path.is_dir() {
         return Some(path);
     }
     skip(test, &format!("there is no folder {}; set KIDU_SHARED", path.display()))
+}
+
+/// `../shared` as seen from the workspace that a crate, at whatever depth, is part of.
+fn beside_repository(manifest: &Path) -> PathBuf {
+    let root = manifest.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap_or(manifest);
+    root.join("../shared")
 }
 
 /// A Python with peers of `tests/peers`: the first of `KIDU_PEER_PYTHONS`, which `.ci/run` sets and colons part, or of
@@ -82,6 +103,17 @@ fn skip<T>(test: &str, reason: &str) -> Option<T> {
     None
 }
 
+/// The browser that a test drives, or `None` after saying why it is skipped.
+///
+/// # Panics
+/// As [`peer_python`]: where `CI` is `true` and there is none.
+pub fn chromium(test: &str) -> Option<&'static str> {
+    match Command::new("chromium").arg("--version").output() {
+        Ok(_) => Some("chromium"),
+        Err(error) => skip(test, &format!("chromium does not run ({error}); install the package chromium")),
+    }
+}
+
 /// FNV-1a, 64 bits.
 pub fn fnv1a64(text: &str) -> u64 {
     text.bytes().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3))
@@ -126,10 +158,21 @@ pub fn images(n: usize, size: usize) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_formula_is_the_reference_formula() {
-        assert_eq!(super::fnv1a64("input"), 2214555572463777371);
-        let u: Vec<f64> = super::uniform("input", 2).collect();
+        assert_eq!(fnv1a64("input"), 2214555572463777371);
+        let u: Vec<f64> = uniform("input", 2).collect();
         assert_eq!(u, [0.09781831502914429, 0.14747858047485352]);
+    }
+
+    #[test]
+    fn the_shared_folder_is_beside_the_repository_for_crates_of_any_depth() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let repository = here.parent().and_then(Path::parent).expect("crates/kidu-testing");
+        for crate_ in [here, &repository.join("infra"), repository] {
+            assert_eq!(beside_repository(crate_), repository.join("../shared"));
+        }
     }
 }

@@ -58,16 +58,7 @@ impl MotoServer {
 
     /// What a process needs to talk to it: endpoint, region and credentials, and no others of the machine.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("AWS_ENDPOINT_URL", self.url()),
-            ("AWS_REGION", "us-east-1".into()),
-            ("AWS_ACCESS_KEY_ID", "emulator".into()),
-            ("AWS_SECRET_ACCESS_KEY", "emulator".into()),
-            ("AWS_EC2_METADATA_DISABLED", "true".into()),
-            ("AWS_CONFIG_FILE", "/dev/null".into()),
-            ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".into()),
-            ("NO_PROXY", "127.0.0.1".into()),
-        ]
+        environment(self.url(), "us-east-1")
     }
 
     /// Makes a bucket in us-east-1.
@@ -129,6 +120,20 @@ impl MotoServer {
         }
         false
     }
+}
+
+/// Endpoint, region and any credentials, and no others of the machine.
+pub(crate) fn environment(url: String, region: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("AWS_ENDPOINT_URL", url),
+        ("AWS_REGION", region.into()),
+        ("AWS_ACCESS_KEY_ID", "emulator".into()),
+        ("AWS_SECRET_ACCESS_KEY", "emulator".into()),
+        ("AWS_EC2_METADATA_DISABLED", "true".into()),
+        ("AWS_CONFIG_FILE", "/dev/null".into()),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".into()),
+        ("NO_PROXY", "127.0.0.1".into()),
+    ]
 }
 
 impl Drop for MotoServer {

@@ -36,8 +36,8 @@ pub use fit::{
 pub use history::EpochRow;
 pub use loader_source::LoaderSource;
 pub use settings::{
-    CallbackSettings, LearningRate, LoggerSettings, ModelSettings, OptimizerSettings, Problem, SchedulerSettings,
-    TrainerSettings,
+    CallbackSettings, LearningRate, LoggerSettings, MlflowSettings, ModelSettings, OptimizerSettings, Problem,
+    SchedulerSettings, TensorBoardSettings, TrainerSettings,
 };
 pub use source::{Augmentation, Batch, BatchSource};
-pub use tracker::Tracker;
+pub use tracker::{RunEnd, RunResult, SharedTracker, StepRow, Tracker};

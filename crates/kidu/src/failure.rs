@@ -90,6 +90,12 @@ impl From<kidu_data::DataError> for Failure {
     }
 }
 
+impl From<kidu_annotate::AnnotateError> for Failure {
+    fn from(error: kidu_annotate::AnnotateError) -> Self {
+        if error.is_usage() { Self::Usage(error.into()) } else { Self::Failed(error.into()) }
+    }
+}
+
 impl From<kidu_annotations::ImportError> for Failure {
     fn from(error: kidu_annotations::ImportError) -> Self {
         if error.is_usage() { Self::Usage(error.into()) } else { Self::Failed(error.into()) }
@@ -105,6 +111,18 @@ impl From<kidu_data::versions::VersionError> for Failure {
 impl From<kidu_pipeline::Error> for Failure {
     fn from(error: kidu_pipeline::Error) -> Self {
         if error.is_usage() { Self::Usage(error.into()) } else { Self::Failed(error.into()) }
+    }
+}
+
+impl From<kidu_deploy::DeployError> for Failure {
+    fn from(error: kidu_deploy::DeployError) -> Self {
+        use kidu_deploy::DeployError::{Pipeline, Refused, Setting};
+        match error {
+            Refused(rule) => Self::Refused(rule),
+            Setting { .. } => Self::Usage(error.into()),
+            Pipeline(inner) => inner.into(),
+            other => Self::Failed(other.into()),
+        }
     }
 }
 

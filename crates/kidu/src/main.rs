@@ -6,6 +6,7 @@
 mod cli;
 mod failure;
 mod git;
+mod hyperparameters;
 mod run_dir;
 mod settings;
 mod step;

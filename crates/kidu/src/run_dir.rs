@@ -31,7 +31,9 @@ pub(crate) enum Verb {
     TuneLr,
     Split,
     Evaluate,
+    Robustness,
     Check,
+    Search,
 }
 
 impl Verb {
@@ -41,7 +43,9 @@ impl Verb {
             Self::TuneLr => "tune-lr",
             Self::Split => "data split",
             Self::Evaluate => "evaluate",
+            Self::Robustness => "robustness",
             Self::Check => "data check",
+            Self::Search => "search",
         }
     }
 }

@@ -8,8 +8,10 @@ use std::{
 use anyhow::Context;
 use kidu_config::{Composed, ConfigError, ConfigSources, compose};
 use kidu_data::{DataError, DataSettings};
+use kidu_deploy::DeploySettings;
 use kidu_eval::GateRules;
 use kidu_models::WeightsSpec;
+use kidu_search::SearchSettings;
 use kidu_train::{CallbackSettings, LoggerSettings, LrFinderSettings, ModelSettings, TrainerSettings};
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -41,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) logger: Option<LoggerSettings>,
     #[serde(default)]
     pub(crate) tune_lr: Option<LrFinderSettings>,
+    #[serde(default)]
+    pub(crate) hparams_search: Option<SearchSettings>,
     pub(crate) paths: PathSettings,
     #[serde(default)]
     pub(crate) extras: Option<ExtraSettings>,
@@ -48,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) gate: Option<GateSettings>,
     #[serde(default)]
     pub(crate) registry: Option<RegistrySettings>,
+    #[serde(default)]
+    pub(crate) deploy: Option<DeploySettings>,
 }
 
 /// Group `paths`.
@@ -136,6 +142,9 @@ pub(crate) fn check(composed: Composed) -> Outcome<Configuration> {
     problems.extend(settings.model.iter().flat_map(ModelSettings::validate));
     problems.extend(settings.trainer.iter().flat_map(TrainerSettings::validate));
     problems.extend(settings.callbacks.iter().flat_map(CallbackSettings::validate));
+    problems.extend(settings.logger.iter().flat_map(LoggerSettings::validate));
+    problems.extend(settings.hparams_search.iter().flat_map(SearchSettings::validate));
+    problems.extend(settings.deploy.iter().flat_map(DeploySettings::validate));
     if let Some((key, reason)) = problems.first() {
         return Err(ConfigError::invalid(&composed, key, reason.clone()).into());
     }

@@ -6,6 +6,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -24,6 +25,12 @@ const STEP: &str = "KIDU_PIPELINE_STEP";
 /// wanted.
 pub(crate) fn prepare(command: &mut Command, lock: &Path) {
     command.env(STEP, lock).stdin(Stdio::piped());
+}
+
+/// The variable that makes a process the step whose lock is that file, for a starter that is not of this crate. It has to
+/// keep the standard input open.
+pub(crate) fn variable(lock: &Path) -> (OsString, OsString) {
+    (STEP.into(), lock.into())
 }
 
 /// Whether this process is a step.

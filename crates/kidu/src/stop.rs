@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM: the first asks for an orderly end, the second ends at once.
 
 use std::sync::{
-    Arc, LazyLock,
+    Arc, LazyLock, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -9,6 +9,8 @@ use signal_hook::{consts::TERM_SIGNALS, flag};
 
 /// Raised once for the whole process.
 static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+/// Whether the handlers are in place.
+static REGISTERED: Mutex<bool> = Mutex::new(false);
 /// Whether somebody looks at the flag.
 static ORDERLY: AtomicBool = AtomicBool::new(false);
 
@@ -17,11 +19,14 @@ pub(crate) const INTERRUPTED: u8 = 130;
 
 /// A flag that SIGINT or SIGTERM raises. A second signal ends the process with code 130.
 pub(crate) fn on_signals() -> std::io::Result<Arc<AtomicBool>> {
-    for signal in TERM_SIGNALS {
+    let mut registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    // Twice, and the first signal would find the flag already up.
+    for signal in TERM_SIGNALS.iter().filter(|_| !*registered) {
         // Registered first, so that it acts only when the flag is already up.
         flag::register_conditional_shutdown(*signal, INTERRUPTED.into(), Arc::clone(&STOP))?;
         flag::register(*signal, Arc::clone(&STOP))?;
     }
+    *registered = true;
     ORDERLY.store(true, Ordering::SeqCst);
     Ok(Arc::clone(&STOP))
 }

@@ -13,7 +13,7 @@ fn folder() -> ConfigSources {
 #[test]
 fn every_option_of_every_group_composes_from_every_entry() {
     let sources = ConfigSources::embedded();
-    assert_eq!(sources.entries(), ["evaluate", "pipeline", "train"]);
+    assert_eq!(sources.entries(), ["deploy", "evaluate", "pipeline", "train"]);
     for entry in sources.entries() {
         let plain = compose(&sources, entry, &[]).unwrap();
         assert_eq!(json(&plain, "task_name"), format!("\"{entry}\""));
@@ -34,7 +34,7 @@ fn every_option_of_every_group_composes_from_every_entry() {
                             };
                             assert!(!changes.is_empty(), "{over} changes nothing");
                             for change in changes.iter().filter(|c| c.after.is_some()) {
-                                assert!(known(&change.key), "{over} makes up {}", change.key);
+                                assert!(known(&change.key), "{entry} {over} makes up {}", change.key);
                             }
                         }
                     }
@@ -103,7 +103,7 @@ fn defaults_are_the_agreed_ones() {
     assert_eq!(json(&both, "callbacks.early_stopping.patience"), "5");
     assert_eq!(json(&both, "callbacks.ema.decay"), "0.999");
     let logger = compose(&sources, "train", &["logger=[csv,jsonl]".into()]).unwrap();
-    assert_eq!(json(&logger, "logger"), r#"{"csv":true,"jsonl":true,"plots":false}"#);
+    assert_eq!(json(&logger, "logger"), r#"{"csv":true,"jsonl":true,"plots":false,"tensorboard":null,"mlflow":null}"#);
     let freeze = compose(&sources, "train", &["experiment=transfer".into()]).unwrap();
     assert_eq!(freeze.explain("model.freeze").unwrap().replaced[0].value, "none");
 }

@@ -31,16 +31,40 @@ pub fn out_of_fold(features: &Features, labels: &[usize], classes: usize, folds:
         if held.is_empty() {
             continue;
         }
-        let scale = Scale::of(features, &fitted);
-        let x: Vec<f32> = fitted.iter().flat_map(|i| scale.apply(features, *i)).collect();
+        let scale = Scale::of(&features.values, features.dimensions, &fitted);
+        let row = |i: usize| &features.values[i * features.dimensions..(i + 1) * features.dimensions];
+        let x: Vec<f32> = fitted.iter().flat_map(|i| scale.apply(row(*i))).collect();
         let y: Vec<usize> = fitted.iter().map(|i| labels[*i]).collect();
         let model = Model::fit(&x, &y, classes);
         for i in held {
-            let row: Vec<f32> = scale.apply(features, i).collect();
+            let row: Vec<f32> = scale.apply(row(i)).collect();
             probabilities[i * classes..(i + 1) * classes].copy_from_slice(&model.probabilities(&row));
         }
     }
     probabilities
+}
+
+/// A classifier that is fitted on some rows of features and asked about others, as [`out_of_fold`] does it.
+pub struct SoftmaxRegression {
+    scale: Scale,
+    model: Model,
+}
+
+impl SoftmaxRegression {
+    /// Fits on `[rows, dimensions]` features, of which `labels` are the classes.
+    pub fn fit(values: &[f32], labels: &[usize], classes: usize) -> Self {
+        let dimensions = values.len() / labels.len().max(1);
+        let rows: Vec<usize> = (0..labels.len()).collect();
+        let scale = Scale::of(values, dimensions, &rows);
+        let x: Vec<f32> = values.chunks_exact(dimensions.max(1)).flat_map(|row| scale.apply(row)).collect();
+        Self { model: Model::fit(&x, labels, classes), scale }
+    }
+
+    /// The probability of each class.
+    pub fn probabilities(&self, row: &[f32]) -> Vec<f64> {
+        let row: Vec<f32> = self.scale.apply(row).collect();
+        self.model.probabilities(&row)
+    }
 }
 
 /// The fold of each row.
@@ -66,11 +90,10 @@ struct Scale {
 }
 
 impl Scale {
-    fn of(features: &Features, rows: &[usize]) -> Self {
-        let d = features.dimensions;
+    fn of(values: &[f32], d: usize, rows: &[usize]) -> Self {
         let (mut sum, mut squares) = (vec![0.0f64; d], vec![0.0f64; d]);
         for i in rows {
-            for (k, v) in features.values[i * d..(i + 1) * d].iter().enumerate() {
+            for (k, v) in values[i * d..(i + 1) * d].iter().enumerate() {
                 sum[k] += f64::from(*v);
                 squares[k] += f64::from(*v).powi(2);
             }
@@ -84,9 +107,8 @@ impl Scale {
         Self { inverse: inverse.collect(), mean }
     }
 
-    fn apply<'a>(&'a self, features: &'a Features, row: usize) -> impl Iterator<Item = f32> + 'a {
-        let values = &features.values[row * features.dimensions..(row + 1) * features.dimensions];
-        values.iter().zip(&self.mean).zip(&self.inverse).map(|((v, m), s)| (v - m) * s)
+    fn apply<'a>(&'a self, row: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
+        row.iter().zip(&self.mean).zip(&self.inverse).map(|((v, m), s)| (v - m) * s)
     }
 }
 

@@ -36,7 +36,7 @@ pub use finding::{FileRef, Finding, Pair};
 pub(crate) use groups::Groups;
 pub use hash_index::HashIndex;
 pub use kind::{Kind, Severity};
-pub use logistic::out_of_fold;
+pub use logistic::{SoftmaxRegression, out_of_fold};
 pub use measure::{Measured, measure};
 pub use near::{NearPair, pairs};
 pub use quarantine::{Fixed, JOURNAL, Removal, Undone, fix, plan, undo};

@@ -1,6 +1,6 @@
 //! Building a plan.
 
-use kidu_core::{Activation, Architecture, BlockKind, BlockSpec, EfficientNetSpec, PadType, ResNetSpec};
+use kidu_core::{Architecture, EfficientNetSpec, ResNetSpec};
 use kidu_kernels::{
     ConvShape, Packed, conv, depthwise,
     norm::Bounds,
@@ -12,7 +12,8 @@ use kidu_kernels::{
 use super::{Mark, Plan};
 use crate::{
     error::Result,
-    fold::{Folded, fold},
+    fold::Folded,
+    layers::{self, ConvSpec, MobileBlock, bounds},
     steps::{Block, Conv, Dense, Depthwise, MaxPool, MeanPool, Stem},
     weights::Weights,
 };
@@ -28,11 +29,6 @@ const INNER_SECOND: usize = 4;
 /// share too many rows.
 const SWEEP_ROWS: usize = 28;
 
-/// Channels and output pixels from which Winograd's transforms, and its four times larger weights, cost less than they
-/// save.
-const WINOGRAD_CHANNELS: usize = 32;
-const WINOGRAD_PIXELS: usize = 100;
-
 pub(super) fn plan(
     architecture: &Architecture,
     classes: usize,
@@ -41,11 +37,13 @@ pub(super) fn plan(
 ) -> Result<Plan> {
     let start = Mark { step: 0, buffer: IMAGE, channels: 3, height, width };
     let mut builder = Builder { weights, steps: Vec::new(), marks: vec![start], lengths: vec![0; 5], at: start };
-    let (image, classifier) = match architecture {
-        Architecture::ResNet(spec) => (builder.resnet(spec)?, "fc"),
-        Architecture::EfficientNet(spec) => (builder.efficientnet(spec)?, "classifier"),
-    };
+    let image = builder.stem(architecture)?;
+    match architecture {
+        Architecture::ResNet(spec) => builder.resnet(spec)?,
+        Architecture::EfficientNet(spec) => builder.efficientnet(spec)?,
+    }
     builder.mean_pool();
+    let classifier = architecture.classifier_name();
     let features = architecture.num_features();
     let weight = weights.values(&format!("{classifier}.weight"), &[classes, features])?;
     let bias = weights.values(&format!("{classifier}.bias"), &[classes])?.to_vec();
@@ -71,46 +69,6 @@ struct Builder<'a> {
     at: Mark,
 }
 
-/// A convolution before its place is known.
-struct ConvSpec {
-    /// State-dict keys of the convolution and of the batch norm behind it.
-    keys: (String, String),
-    output: usize,
-    kernel: usize,
-    stride: usize,
-    depthwise: bool,
-    pad_type: PadType,
-    eps: f64,
-}
-
-impl ConvSpec {
-    fn shape(&self, at: &Mark) -> ConvShape {
-        ConvShape {
-            images: 1,
-            height: at.height,
-            width: at.width,
-            input: at.channels,
-            output: self.output,
-            kernel: self.kernel,
-            stride: self.stride,
-            vertical: self.pad_type.padding(at.height, self.kernel, self.stride),
-            horizontal: self.pad_type.padding(at.width, self.kernel, self.stride),
-        }
-    }
-
-    fn fold(&self, weights: &dyn Weights, input: usize) -> Result<Folded> {
-        let per_output = if self.depthwise { 1 } else { input };
-        fold(weights, (&self.keys.0, &self.keys.1), [self.output, per_output, self.kernel, self.kernel], self.eps)
-    }
-}
-
-fn bounds(activation: Activation) -> Bounds {
-    match activation {
-        Activation::Relu => Bounds::RELU,
-        Activation::Relu6 => Bounds::RELU6,
-    }
-}
-
 /// The buffer for activations that is not this one.
 fn other(buffer: usize) -> usize {
     if buffer == FIRST { SECOND } else { FIRST }
@@ -133,8 +91,9 @@ impl Builder<'_> {
         [shape.output, shape.out_height(), shape.out_width()]
     }
 
-    fn stem(&mut self, spec: ConvSpec, bounds: Bounds) -> Result<PaddedImage> {
-        let shape = spec.shape(&self.at);
+    fn stem(&mut self, architecture: &Architecture) -> Result<PaddedImage> {
+        let (spec, bounds) = layers::stem(architecture);
+        let shape = spec.shape(self.at.dims());
         let Folded { weight, bias } = spec.fold(self.weights, 3)?;
         let weights = StemWeights::new(&shape, &weight);
         self.push(Stem { shape, weights, bias, bounds, buffers: ([IMAGE], FIRST) }, Self::out(&shape));
@@ -143,10 +102,9 @@ impl Builder<'_> {
 
     /// A dense convolution from the present buffer into `writes`.
     fn conv(&mut self, spec: ConvSpec, bounds: Bounds, shortcut: Option<usize>, writes: usize) -> Result<()> {
-        let shape = spec.shape(&self.at);
+        let shape = spec.shape(self.at.dims());
         let Folded { weight, bias } = spec.fold(self.weights, shape.input)?;
-        let is_large = shape.out_pixels() >= WINOGRAD_PIXELS && shape.input.min(shape.output) >= WINOGRAD_CHANNELS;
-        let weights = if spec.kernel == 3 && spec.stride == 1 && is_large {
+        let weights = if layers::is_for_winograd(&shape) {
             Dense::Winograd(WinogradWeights::new(&shape, &weight))
         } else {
             Dense::Direct(conv::pack_weight(&shape, &weight))
@@ -163,76 +121,42 @@ impl Builder<'_> {
         self.mark();
     }
 
-    fn efficientnet(&mut self, spec: &EfficientNetSpec) -> Result<PaddedImage> {
-        let bounds = bounds(spec.activation);
-        let conv = |keys: (&str, &str), output, kernel, stride, pad_type| ConvSpec {
-            keys: (keys.0.into(), keys.1.into()),
-            output,
-            kernel,
-            stride,
-            depthwise: false,
-            pad_type,
-            eps: spec.bn_eps,
-        };
-        let image = self.stem(conv(("conv_stem", "bn1"), spec.stem_channels, 3, 2, spec.pad_type), bounds)?;
+    fn efficientnet(&mut self, spec: &EfficientNetSpec) -> Result<()> {
         self.mark();
         for (i, stage) in spec.stages.iter().enumerate() {
             for (j, block) in stage.iter().enumerate() {
-                self.block(spec, block, &format!("blocks.{i}.{j}"))?;
+                self.block(layers::mobile_block(spec, block, (i, j)), bounds(spec.activation), block.skip)?;
             }
             self.mark();
         }
-        let head = conv(("conv_head", "bn2"), spec.head_channels, 1, 1, PadType::Symmetric);
         let writes = other(self.at.buffer);
-        self.conv(head, bounds, None, writes)?;
-        Ok(image)
+        self.conv(layers::head(spec), bounds(spec.activation), None, writes)
     }
 
-    fn block(&mut self, network: &EfficientNetSpec, block: &BlockSpec, key: &str) -> Result<()> {
-        let bounds = bounds(network.activation);
-        let BlockSpec { kernel, stride, mid_channels: mid, out_channels: out, skip, .. } = *block;
-        let conv = |names: (&str, &str), output, kernel, stride, depthwise| ConvSpec {
-            keys: (format!("{key}.{}", names.0), format!("{key}.{}", names.1)),
-            output,
-            kernel,
-            stride,
-            depthwise,
-            pad_type: network.pad_type,
-            eps: network.bn_eps,
-        };
-        let (expand, depthwise, project) = match block.kind {
-            BlockKind::InvertedResidual => (
-                Some(conv(("conv_pw", "bn1"), mid, 1, 1, false)),
-                conv(("conv_dw", "bn2"), mid, kernel, stride, true),
-                conv(("conv_pwl", "bn3"), out, 1, 1, false),
-            ),
-            BlockKind::DepthwiseSeparable => {
-                (None, conv(("conv_dw", "bn1"), mid, kernel, stride, true), conv(("conv_pw", "bn2"), out, 1, 1, false))
-            }
-        };
+    fn block(&mut self, block: MobileBlock, bounds: Bounds, skip: bool) -> Result<()> {
         let (input, writes) = (self.at, other(self.at.buffer));
-        let shape = depthwise.shape(&Mark { channels: mid, ..input });
+        let shape = block.depthwise.shape([block.depthwise.output, input.height, input.width]);
         if shape.out_height() >= SWEEP_ROWS {
-            return self.sweep(shape, (expand, depthwise, project), bounds, (skip, writes));
+            return self.sweep(shape, block, bounds, (skip, writes));
         }
-        if let Some(expand) = expand {
+        if let Some(expand) = block.expand {
             self.conv(expand, bounds, None, INNER)?;
         }
-        self.depthwise(depthwise, bounds)?;
-        self.conv(project, Bounds::NONE, skip.then_some(input.buffer), writes)
+        self.depthwise(block.depthwise, bounds)?;
+        self.conv(block.project, Bounds::NONE, skip.then_some(input.buffer), writes)
     }
 
     /// A block in one step.
     fn sweep(
         &mut self,
         shape: ConvShape,
-        (expand, depthwise, project): (Option<ConvSpec>, ConvSpec, ConvSpec),
+        MobileBlock { expand, depthwise, project }: MobileBlock,
         bounds: Bounds,
         (skip, writes): (bool, usize),
     ) -> Result<()> {
         let pointwise = |spec: &ConvSpec, at: &Mark| -> Result<(Packed, Vec<f32>)> {
             let Folded { weight, bias } = spec.fold(self.weights, at.channels)?;
-            Ok((conv::pack_weight(&spec.shape(at), &weight), bias))
+            Ok((conv::pack_weight(&spec.shape(at.dims()), &weight), bias))
         };
         let expand = expand.map(|spec| pointwise(&spec, &self.at)).transpose()?;
         let Folded { weight, bias } = depthwise.fold(self.weights, shape.input)?;
@@ -252,7 +176,7 @@ impl Builder<'_> {
     }
 
     fn depthwise(&mut self, spec: ConvSpec, bounds: Bounds) -> Result<()> {
-        let shape = spec.shape(&self.at);
+        let shape = spec.shape(self.at.dims());
         let Folded { weight, bias } = spec.fold(self.weights, shape.input)?;
         let weight = depthwise::pack_weight(&shape, &weight);
         let buffers = ([self.at.buffer], INNER_SECOND);
@@ -260,54 +184,30 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn resnet(&mut self, spec: &ResNetSpec) -> Result<PaddedImage> {
-        let conv = |keys: (String, String), output, kernel, stride| ConvSpec {
-            keys,
-            output,
-            kernel,
-            stride,
-            depthwise: false,
-            pad_type: PadType::Symmetric,
-            eps: spec.bn_eps,
-        };
-        let stem = conv(("conv1".into(), "bn1".into()), spec.stem_channels, 7, 2);
-        let image = self.stem(stem, Bounds::RELU)?;
+    fn resnet(&mut self, spec: &ResNetSpec) -> Result<()> {
         self.max_pool();
         self.mark();
         for (layer, blocks) in spec.layers.iter().enumerate() {
             for block in 0..*blocks {
-                let key = |part: &str| format!("layer{}.{block}.{part}", layer + 1);
-                let (input, output) = (self.at, spec.channels[layer]);
-                let stride = if block == 0 && layer > 0 { 2 } else { 1 };
+                let input = self.at;
+                let block = layers::basic_block(spec, (layer, block), input.channels);
                 let mut shortcut = input.buffer;
-                if stride != 1 || input.channels != output {
-                    let down = conv((key("downsample.0"), key("downsample.1")), output, 1, stride);
+                if let Some(down) = block.downsample {
                     self.conv(down, Bounds::NONE, None, INNER_SECOND)?;
                     shortcut = INNER_SECOND;
                     self.at = Mark { step: self.steps.len(), ..input };
                 }
-                self.conv(conv((key("conv1"), key("bn1")), output, 3, stride), Bounds::RELU, None, INNER)?;
-                let second = conv((key("conv2"), key("bn2")), output, 3, 1);
-                self.conv(second, Bounds::RELU, Some(shortcut), other(input.buffer))?;
+                self.conv(block.first, Bounds::RELU, None, INNER)?;
+                self.conv(block.second, Bounds::RELU, Some(shortcut), other(input.buffer))?;
             }
             self.mark();
         }
-        Ok(image)
+        Ok(())
     }
 
     fn max_pool(&mut self) {
         let at = self.at;
-        let shape = ConvShape {
-            images: 1,
-            height: at.height,
-            width: at.width,
-            input: at.channels,
-            output: at.channels,
-            kernel: 3,
-            stride: 2,
-            vertical: (1, 1),
-            horizontal: (1, 1),
-        };
+        let shape = layers::max_pool(at.dims());
         self.push(MaxPool { shape, buffers: ([at.buffer], other(at.buffer)) }, Self::out(&shape));
     }
 }

@@ -17,6 +17,9 @@ const FEW: usize = 20;
 /// Faint, so that a cell without images is seen as empty.
 const NONE: &str = "#949494";
 
+/// Not [`INK`], which a page may set light on a dark ground: the cells stay as they are.
+const CELL_INK: &str = "#212121";
+
 /// Rows and columns of the drawing for a number of classes.
 pub(crate) fn confusion_cells(classes: usize) -> usize {
     if classes > MAX_CLASSES { MAX_CLASSES + 1 } else { classes }
@@ -69,7 +72,7 @@ pub fn confusion_matrix(matrix: &ConfusionMatrix, classes: &ClassNames) -> Strin
 fn number(svg: &mut Svg, (x, y): (f64, f64), cell: f64, count: u64, share: f64) {
     let font = (cell * 0.3).clamp(8.5, 15.0);
     // Where white on the cell's blue has more contrast than dark ink.
-    let ink = if share > 0.78 { "#ffffff" } else { INK };
+    let ink = if share > 0.78 { "#ffffff" } else { CELL_INK };
     let middle = y + font * 0.35;
     if count == 0 {
         svg.text((x, middle), Anchor::Middle, font, NONE, "0");

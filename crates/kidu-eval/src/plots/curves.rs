@@ -1,18 +1,14 @@
 //! ROC and precision-recall curves, one class against the rest.
 
-use kidu_plot::{Anchor, Frame, INK, Svg, shorten};
+use kidu_plot::{Anchor, COLOURS, Frame, INK, Svg, shorten};
 
 use crate::{
     evaluation::{ClassMetrics, Details, ranking_of},
     scores::Scores,
 };
 
-/// More curves than this cannot be told apart.
-const MAX_CURVES: usize = 10;
-
-/// Ten colours that differ in hue and lightness.
-const COLOURS: [&str; MAX_CURVES] =
-    ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17a2b8", "#8c564b", "#e377c2", "#7f7f7f", "#a8a800"];
+/// More curves than there are colours cannot be told apart.
+const MAX_CURVES: usize = COLOURS.len();
 
 /// Points of a curve are left out while they stay within this distance, in shares of the axis.
 const RESOLUTION: f64 = 1.0 / 500.0;

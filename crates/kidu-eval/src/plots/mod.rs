@@ -20,14 +20,19 @@ use crate::{error::Result, evaluation::Evaluation, predictions::Predictions, sco
 /// # Errors
 /// [`crate::Error::Option`] if the evaluation's temperature is not positive.
 pub fn all(predictions: &Predictions, evaluation: &Evaluation) -> Result<Vec<(&'static str, String)>> {
-    let calibration = &evaluation.details.calibration;
-    let scores = Scores::new(predictions, calibration.temperature)?;
-    Ok(vec![
+    let scores = Scores::new(predictions, evaluation.details.calibration.temperature)?;
+    let mut plots = of_evaluation(evaluation);
+    plots.push(("roc.svg", roc_curves(&scores, &evaluation.details)));
+    plots.push(("precision_recall.svg", precision_recall_curves(&scores, &evaluation.details)));
+    Ok(plots)
+}
+
+/// The plots that need no predictions: confusion matrix and reliability diagram.
+pub fn of_evaluation(evaluation: &Evaluation) -> Vec<(&'static str, String)> {
+    vec![
         ("confusion_matrix.svg", confusion_matrix(evaluation.confusion(), evaluation.classes())),
-        ("reliability.svg", reliability_diagram(&calibration.reliability)),
-        ("roc.svg", roc_curves(&scores, &evaluation.details)),
-        ("precision_recall.svg", precision_recall_curves(&scores, &evaluation.details)),
-    ])
+        ("reliability.svg", reliability_diagram(&evaluation.details.calibration.reliability)),
+    ]
 }
 
 /// Writes [`all`] into a folder and returns the paths.

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use kidu_pipeline::{
-    Error, Lineage, Registry, Status,
+    Error, Lineage, Registry, Status, Transition,
     registry::{Receipt, Registration},
     text,
 };
@@ -182,4 +182,32 @@ fn processes_that_register_the_same_at_once_make_one_version_each() {
     let mut children = [child(), child()];
     assert!(children.iter_mut().all(|c| c.wait().unwrap().success()));
     assert_eq!(Registry::open(dir.path(), "scenes").unwrap().list().unwrap().len(), 5);
+}
+
+#[test]
+fn deployments_are_recorded_once_and_leave_the_status() {
+    let dir = tempfile::tempdir().unwrap();
+    register(dir.path(), "a", "t");
+    let registry = Registry::open(dir.path(), "scenes").unwrap();
+    registry.approve(1, "ada", None).unwrap();
+    let step = |sequence, to: &str, traffic| Transition {
+        keeper: "k1".into(),
+        sequence,
+        release: 1,
+        from: Some("approval".into()),
+        to: to.into(),
+        traffic,
+    };
+    let record = |what| registry.record(1, "2026-11-26T06:00:00Z", "bob", Some("looks fine"), what);
+    assert!(record(step(1, "production", Some(0.1))).unwrap());
+    assert!(!record(step(1, "production", Some(0.1))).unwrap(), "the same transition");
+    assert!(record(step(2, "live", None)).unwrap());
+    assert!(registry.record(9, "t", "bob", None, step(3, "live", None)).is_err());
+    assert!(registry.record(1, "t", " ", None, step(3, "live", None)).is_err());
+    let version = registry.show(1).unwrap();
+    assert_eq!((version.status, version.history.len()), (Status::Approved, 4));
+    let shown = text::model_show(&version);
+    assert!(shown.contains("release 1: approval -> production, 10 % of the traffic  bob    looks fine"), "{shown}");
+    let error = registry.approve(1, "bob", None).unwrap_err().to_string();
+    assert!(error.contains("is Approved already by ada"), "{error}");
 }

@@ -40,6 +40,7 @@ impl<'a> Setup<'a> {
         let mut problems = request.model.validate();
         problems.extend(request.trainer.validate());
         problems.extend(request.callbacks.validate());
+        problems.extend(request.logger.validate());
         if !problems.is_empty() {
             return Err(TrainError::Settings(problems));
         }

@@ -1,4 +1,4 @@
-//! The groups `callbacks` and `logger`.
+//! The group `callbacks`.
 
 use serde::{Deserialize, Serialize};
 
@@ -94,23 +94,5 @@ pub struct EmaSettings {
 impl Default for EmaSettings {
     fn default() -> Self {
         Self { decay: 0.999 }
-    }
-}
-
-/// The group `logger`: which files of metrics are written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LoggerSettings {
-    /// `metrics.csv`.
-    pub csv: bool,
-    /// `metrics.jsonl`.
-    pub jsonl: bool,
-    /// `curves.svg`.
-    pub plots: bool,
-}
-
-impl Default for LoggerSettings {
-    fn default() -> Self {
-        Self { csv: true, jsonl: true, plots: true }
     }
 }

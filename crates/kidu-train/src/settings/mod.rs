@@ -1,14 +1,16 @@
 //! The typed settings of the groups `model`, `trainer`, `callbacks` and `logger`, with their ranges.
 
 mod callbacks;
+mod logger;
 mod mix;
 mod model;
 mod optimizer;
 mod trainer;
 mod values;
 
-pub use callbacks::{CallbackSettings, CheckpointSettings, EarlyStoppingSettings, EmaSettings, LoggerSettings};
+pub use callbacks::{CallbackSettings, CheckpointSettings, EarlyStoppingSettings, EmaSettings};
 pub use kidu_data::BatchLimit;
+pub use logger::{LoggerSettings, MlflowSettings, TensorBoardSettings};
 pub use mix::{MixSettings, MixupMode};
 pub use model::ModelSettings;
 pub use optimizer::{OptimizerName, OptimizerSettings, SchedulerName, SchedulerSettings};

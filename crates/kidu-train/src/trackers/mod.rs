@@ -1,12 +1,21 @@
-//! The trackers that write files.
+//! The trackers.
 
 mod csv;
 mod jsonl;
+mod mlflow;
 mod plots;
+mod tensorboard;
 
 pub use csv::CsvTracker;
 pub use jsonl::JsonlTracker;
+pub use mlflow::MlflowTracker;
 pub use plots::PlotTracker;
+pub use tensorboard::TensorBoardTracker;
+
+/// Loss of an optimizer step's last batch.
+const STEP_LOSS: &str = "step/loss";
+/// Learning rate of an optimizer step.
+const STEP_LR: &str = "step/lr";
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,8 @@ pub(crate) enum BenchPart {
     Predict,
     /// Requests: base64 in JSON to probabilities in JSON, in this process.
     Request,
+    /// Integrated Gradients of an image.
+    Explain,
 }
 
 #[derive(Args, Debug)]
@@ -51,7 +53,7 @@ pub(crate) struct BenchArgs {
     /// Folder of photographs (.jpg) for the images part; default: scenes that are drawn.
     #[arg(long, env = "KIDU_BENCH_PHOTOS", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) photos: Option<PathBuf>,
-    /// A Python with some of torch and timm, onnxruntime and onnx, Pillow: the peers.
+    /// A Python with some of torch and timm, captum, onnxruntime and onnx, Pillow: the peers.
     #[arg(long, env = "KIDU_PEER_PYTHON", value_name = "FILE", value_hint = ValueHint::ExecutablePath)]
     pub(crate) peer_python: Option<OsString>,
     /// Print the result as JSON.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 use kidu_core::Split;
 
+use super::PlaceArgs;
+
 /// Where the configuration comes from.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ConfigArgs {
@@ -59,7 +61,7 @@ pub(crate) struct ManifestArgs {
 pub(crate) struct EntryArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
-    /// The entry to start from: train, pipeline or evaluate.
+    /// The entry to start from: train, pipeline, evaluate or deploy.
     #[arg(long, env = "KIDU_ENTRY", default_value = "train")]
     pub(crate) entry: String,
     #[command(flatten)]
@@ -72,9 +74,11 @@ pub(crate) struct RegistryArgs {
     /// The registry's folder.
     #[arg(long, env = "KIDU_REGISTRY", default_value = "registry", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) registry: PathBuf,
-    /// The group of models.
+    /// The group of models: of the folder, or SageMaker's model package group.
     #[arg(long, env = "KIDU_GROUP", default_value = "kidu")]
     pub(crate) group: String,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
 }
 
 /// Which images are evaluated.

@@ -1,5 +1,6 @@
 //! `kidu bench`: how fast this machine trains and predicts, beside what the machine can do and what others reach.
 
+mod explanations;
 mod images;
 mod machine;
 mod memory;
@@ -14,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use self::{
+    explanations::Explanations,
     images::{Images, Photographs},
     machine::Machine,
     memory::MemoryCase,
@@ -54,6 +56,8 @@ struct Report {
     predict: Option<Vec<Case>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<Vec<Requests>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<Vec<Explanations>>,
 }
 
 pub(super) fn run(arguments: &BenchArgs) -> Outcome {
@@ -106,7 +110,7 @@ impl<'a> Bench<'a> {
         self.console.begin("measure", "cases", Some(self.cases()));
         let machine = self.machine()?;
         let images = if self.wants(BenchPart::Images) { Some(self.images()?) } else { None };
-        let (mut train, mut predict, mut request) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut train, mut predict, mut request, mut explain) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for threads in self.threads.clone() {
             let pool = machine::pool(threads)?;
             let peak = machine.peak(threads);
@@ -119,6 +123,9 @@ impl<'a> Bench<'a> {
             }
             if self.wants(BenchPart::Request) {
                 self.request(&place, &mut request)?;
+            }
+            if self.wants(BenchPart::Explain) {
+                self.explain(&place, &mut explain)?;
             }
         }
         let memory = if self.wants(BenchPart::Train) { Some(self.memory()?) } else { None };
@@ -134,6 +141,7 @@ impl<'a> Bench<'a> {
             memory,
             predict: self.wants(BenchPart::Predict).then_some(predict),
             request: self.wants(BenchPart::Request).then_some(request),
+            explain: self.wants(BenchPart::Explain).then_some(explain),
         })
     }
 
@@ -147,6 +155,7 @@ impl<'a> Bench<'a> {
             + of(BenchPart::Train, train * (threads + 1))
             + of(BenchPart::Predict, predict)
             + of(BenchPart::Request, models * threads)
+            + of(BenchPart::Explain, models * threads)
     }
 
     /// The peaks are needed for every network's share of them.
@@ -201,6 +210,19 @@ impl<'a> Bench<'a> {
             self.console.set_message(&what);
             let bundle = networks::bundle(record, dir.path())?;
             let case = requests::measure((record, &bundle), &photographs, place, &mut self.peers)?;
+            self.told(&tables::line(&what, &case.measured));
+            cases.push(case);
+        }
+        Ok(())
+    }
+
+    fn explain(&mut self, place: &Place<'_>, cases: &mut Vec<Explanations>) -> Outcome {
+        let dir = tempfile::tempdir()?;
+        for record in self.models.clone() {
+            let what = format!("{}, Integrated Gradients, {}", record.name, threads_text(place.threads));
+            self.console.set_message(&what);
+            let bundle = networks::bundle(record, dir.path())?;
+            let case = explanations::measure((record, &bundle), place, &mut self.peers)?;
             self.told(&tables::line(&what, &case.measured));
             cases.push(case);
         }

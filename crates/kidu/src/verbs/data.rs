@@ -4,14 +4,14 @@ mod check;
 mod checkout;
 mod diff;
 mod gc;
-mod import;
+pub(super) mod import;
 mod log;
 mod preprocess;
-mod preview;
+pub(super) mod preview;
 mod push;
 mod snapshot;
 mod split;
-mod store;
+pub(super) mod store;
 mod synth;
 mod tag;
 mod verify;
@@ -39,7 +39,7 @@ pub(super) fn run(command: &DataCommand) -> Outcome {
 }
 
 /// "3 added, 1 relabelled".
-fn changes(counts: &ChangeCounts) -> String {
+pub(super) fn changes(counts: &ChangeCounts) -> String {
     let ChangeCounts { added, removed, changed, moved, relabelled } = *counts;
     let all =
         [(added, "added"), (removed, "removed"), (changed, "changed"), (moved, "moved"), (relabelled, "relabelled")];

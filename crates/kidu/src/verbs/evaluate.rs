@@ -1,24 +1,31 @@
 //! `kidu evaluate`: judge a bundle on a dataset.
 
-mod selection;
+pub(super) mod selection;
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use kidu_core::{Bundle, ClassNames, DatasetItem, DatasetManifest, Progress, Split, files};
+use kidu_core::{Bundle, BundleManifest, ClassNames, DatasetItem, DatasetManifest, Progress, Split, files};
 use kidu_data::{Loader, LoaderOptions};
-use kidu_eval::{EvaluateOptions, Evaluation, Judged, Predictions, plots, report};
+use kidu_eval::{
+    EvaluateOptions, Evaluation, Judged, Predictions, Scores, plots,
+    report::{self, Picture, Report, RunReport},
+};
 use kidu_models::{Accelerator, Predictor};
 
-use self::selection::Selection;
+use self::selection::{Asked, Judge, Selection};
+use super::report::pictures::{self, Wanted};
 use crate::{
     Outcome,
-    cli::EvaluateArgs,
+    cli::{EvaluateArgs, HeatMaps},
     failure::Failure,
     run_dir::{self, Verb},
     settings::{self, Settings, need},
     stop,
     ui::{self, Console},
 };
+
+/// Pictures of the surest mistakes, and as many of the least certain images.
+const PICTURES: usize = 12;
 
 pub(super) fn run(arguments: &EvaluateArgs) -> Outcome {
     let configuration = settings::load(&arguments.config, "evaluate")?;
@@ -30,7 +37,9 @@ pub(super) fn run(arguments: &EvaluateArgs) -> Outcome {
     let held = run_dir::create(&configuration, Verb::Evaluate, arguments.output.out.as_deref())?;
     let dir = held.path();
     let console = Console::new().with_log(&dir.join("kidu.log"));
-    let selection = selection::select(arguments, &bundle, settings, &dir.join("data"), &console)?;
+    let asked = Asked { split: arguments.split, manifest: arguments.dataset.manifest.as_deref() };
+    let judged = Judge { classes: &bundle.manifest().classes, bundle: Some(&bundle) };
+    let selection = selection::select(&asked, &judged, settings, &dir.join("data"), &console)?;
     console.note(&selection.sentence());
     let evaluation = judge(&bundle, &selection, settings, dir, &console)?;
     if arguments.output.json {
@@ -68,17 +77,18 @@ fn judge(
     predictions.save(&dir.join(Predictions::FILE), temperature)?;
     files::create_dir_all(&dir.join("plots"))?;
     plots::save_all(&predictions, &evaluation, &dir.join("plots"))?;
-    let options = report::ReportOptions {
-        title: format!(
-            "{} on dataset {} ({})",
-            bundle.manifest().model,
-            selection.dataset_version,
-            selection.which.name()
-        ),
-        facts: facts(bundle, selection),
-        ..Default::default()
+    let title =
+        format!("{} on dataset {} ({})", bundle.manifest().model, selection.dataset_version, selection.which.name());
+    let pictures = pictures_of(&predictions, &evaluation, &selection.manifest, &items, progress)?;
+    let run = RunReport {
+        facts: facts(bundle.manifest()),
+        evaluation: Some(evaluation.clone()),
+        predictions: Some(predictions),
+        pictures,
+        shown: PICTURES,
+        ..RunReport::default()
     };
-    report::save(&dir.join(report::FILE), &predictions, &evaluation, &options)?;
+    report::save(&dir.join(report::FILE), &Report { title, runs: vec![run] })?;
     evaluation.save(&dir.join(Evaluation::FILE))?;
     Ok(evaluation)
 }
@@ -131,12 +141,12 @@ pub(super) fn predict(
 }
 
 /// The dataset's classes as indices of the bundle's, by name.
-fn map_classes(data: &ClassNames, bundle: &ClassNames) -> Outcome<Vec<usize>> {
+pub(super) fn map_classes(data: &ClassNames, bundle: &ClassNames) -> Outcome<Vec<usize>> {
     data.iter()
         .map(|name| {
             bundle.index_of(name).ok_or_else(|| {
                 Failure::Failed(anyhow::anyhow!(
-                    "the dataset has the class '{name}', the bundle knows only {}: judge it on data of its own classes",
+                    "the dataset has the class '{name}', the model knows only {}: judge it on data of its own classes",
                     bundle.as_slice().join(", ")
                 ))
             })
@@ -144,15 +154,29 @@ fn map_classes(data: &ClassNames, bundle: &ClassNames) -> Outcome<Vec<usize>> {
         .collect()
 }
 
-fn facts(bundle: &Bundle, selection: &Selection) -> Vec<(String, String)> {
-    let b = bundle.manifest();
+/// The surest mistakes and the least certain images.
+fn pictures_of(
+    predictions: &Predictions,
+    evaluation: &Evaluation,
+    manifest: &DatasetManifest,
+    items: &[DatasetItem],
+    progress: &dyn Progress,
+) -> Outcome<BTreeMap<usize, Picture>> {
+    let scores = Scores::new(predictions, evaluation.details.calibration.temperature)?;
+    let wanted =
+        |index: usize| Wanted { index, path: manifest.file_of(&items[index]), class: scores.image(index).predicted };
+    let images: Vec<Wanted> = pictures::worth_a_look(&scores, PICTURES).into_iter().map(wanted).collect();
+    pictures::draw(&images, None, HeatMaps::None, progress)
+}
+
+/// What a bundle says of itself.
+pub(super) fn facts(bundle: &BundleManifest) -> Vec<(String, String)> {
     [
-        ("model", b.model.clone()),
-        ("model version", b.version().to_string()),
-        ("split", format!("{} ({})", selection.which.name(), selection.reason)),
-        ("trained on dataset", b.dataset_version.clone()),
-        ("commit", b.git_commit.clone().unwrap_or_else(|| "none".into())),
-        ("kidu", b.kidu_version.clone()),
+        ("model", bundle.model.clone()),
+        ("model version", bundle.version().to_string()),
+        ("trained on dataset", bundle.dataset_version.clone()),
+        ("commit", bundle.git_commit.clone().unwrap_or_else(|| "none".into())),
+        ("kidu", bundle.kidu_version.clone()),
     ]
     .map(|(name, value)| (name.to_string(), value))
     .to_vec()

@@ -13,7 +13,6 @@ use kidu_explain::{
     occlusion::Occlusion, overlay,
 };
 use kidu_image::{Layout, Limits, Preprocessor};
-use kidu_models::{Accelerator, predictor::network_of};
 use serde::Serialize;
 
 use super::predict;
@@ -89,10 +88,7 @@ impl<'a> Explainer<'a> {
     fn new(arguments: &'a ExplainArgs, bundle: &'a Bundle, console: &'a Console) -> Outcome<Self> {
         let manifest = bundle.manifest();
         let target = arguments.target.as_deref().map(|name| class_of(manifest, name)).transpose()?;
-        let accelerator = Accelerator::Flex;
-        let network = network_of(bundle, accelerator)?;
-        let shape = [3, manifest.image.height as usize, manifest.image.width as usize];
-        let network = Differentiable::new(&network, shape, &accelerator.device()?).map_err(failure)?;
+        let network = Differentiable::open(bundle).map_err(failure)?;
         let preprocessor = Preprocessor::new(&manifest.image);
         Ok(Self { arguments, manifest, network, preprocessor, target, console })
     }
@@ -115,7 +111,7 @@ impl<'a> Explainer<'a> {
         let pixels = self.pixels(&bytes).with_context(|| path.display().to_string())?;
         let mut image = vec![0.0; self.network.len()];
         self.preprocessor.normalize_into(&pixels, Layout::Chw, &mut image);
-        let logits = self.network.logits(image.clone()).map_err(failure)?;
+        let logits = self.network.logits(&image).map_err(failure)?;
         let prediction = Prediction::from_logits(&logits, self.manifest.temperature, &self.manifest.classes);
         let predicted = self.manifest.classes.index_of(&prediction.label).unwrap_or_default();
         let target = self.target.unwrap_or(predicted);

@@ -33,13 +33,7 @@ pub(super) fn run(arguments: &GateArgs) -> Outcome {
     } else {
         print(&decision);
     }
-    match decision.refusals().next() {
-        None => Ok(()),
-        Some(_) => {
-            let rules: Vec<_> = decision.refusals().map(|r| format!("{}: {}", r.name, r.detail)).collect();
-            Err(Failure::Refused(rules.join("; ")))
-        }
-    }
+    decision.refusal().map_or(Ok(()), |rules| Err(Failure::Refused(rules)))
 }
 
 /// What the gate knows of a registered version.

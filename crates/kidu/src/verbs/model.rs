@@ -1,7 +1,11 @@
-//! `kidu model list|show|approve|reject|register`.
+//! `kidu model list|show|approve|reject|promote|register`.
 
 use kidu_core::files;
-use kidu_pipeline::{Lineage, ModelVersion, Registry, registry::Registration, text};
+use kidu_pipeline::{
+    Lineage, ModelVersion, Registry,
+    registry::{Receipt, Registration},
+    text,
+};
 
 use crate::{
     Outcome,
@@ -32,7 +36,15 @@ pub(super) fn run(command: &ModelCommand) -> Outcome {
             let registry = open(&arguments.registry)?;
             decided(&registry.reject(arguments.version, &actor(arguments.actor.as_deref()), reason)?, arguments)
         }
-        ModelCommand::Register(arguments) => register(arguments),
+        ModelCommand::Promote(arguments) => super::deploy::promote(arguments),
+        ModelCommand::Register(arguments) => {
+            let registry = open(&arguments.registry)?;
+            registration(arguments, |what| Ok(registry.register(what)?))
+        }
+        // What AWS deploys; `sagemaker` does it.
+        ModelCommand::DeployConfig(_) => {
+            Err(Failure::usage("deploy-config is about AWS: build kidu with the feature 'sagemaker'"))
+        }
     }
 }
 
@@ -62,7 +74,11 @@ fn decided(version: &ModelVersion, arguments: &DecideArgs) -> Outcome {
     Ok(())
 }
 
-fn register(arguments: &RegisterArgs) -> Outcome {
+/// Reads what is to be registered, and tells of the receipt.
+pub(super) fn registration(
+    arguments: &RegisterArgs,
+    register: impl FnOnce(&Registration<'_>) -> Outcome<Receipt>,
+) -> Outcome {
     let status = serde_json::from_value(serde_json::Value::String(arguments.status.clone())).map_err(|_| {
         Failure::usage(format!("--status: '{}' is not PendingManualApproval, Approved or Rejected", arguments.status))
     })?;
@@ -72,8 +88,7 @@ fn register(arguments: &RegisterArgs) -> Outcome {
     };
     let beside = files::parent_of(&arguments.evaluation);
     let attachments = ["predictions.csv", "report.html"].map(|n| beside.join(n)).into_iter().filter(|p| p.is_file());
-    let registry = open(&arguments.registry)?;
-    let receipt = registry.register(&Registration {
+    let receipt = register(&Registration {
         bundle: &arguments.model.bundle,
         evaluation: &arguments.evaluation,
         attachments: &attachments.collect::<Vec<_>>(),

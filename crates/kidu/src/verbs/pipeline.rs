@@ -41,6 +41,12 @@ pub(super) fn run(command: &PipelineCommand) -> Outcome {
         }
         PipelineCommand::Show(arguments) => show(arguments),
         PipelineCommand::Status(arguments) => status(arguments),
+        PipelineCommand::Upsert(_) | PipelineCommand::Start(_) => Err(Failure::usage(
+            "here a pipeline needs no upsert and no start: `kidu pipeline run` does both; say --on sagemaker for AWS",
+        )),
+        PipelineCommand::Logs(_) => Err(Failure::usage(
+            "here the log of a step lies in its folder (see `kidu pipeline status`); say --on sagemaker for AWS",
+        )),
     }
 }
 

@@ -1,6 +1,8 @@
 //! `kidu train`: a dataset and a configuration become a bundle.
 
 mod bundle;
+pub(super) mod search;
+mod tracking;
 pub(super) mod tune_lr;
 
 use std::{
@@ -9,9 +11,12 @@ use std::{
     time::Duration,
 };
 
-use kidu_core::{DatasetManifest, ModelRecord, Progress, Split, files, model};
+use kidu_config::Composed;
+use kidu_core::{ContentHasher, DatasetManifest, ModelRecord, Progress, Split, files, model};
 use kidu_models::{Network, weights};
-use kidu_train::{Checkpoint, FitOutcome, FitRequest, Fitted, LearningRate, LoaderSource, StopReason, fit};
+use kidu_train::{
+    Checkpoint, FitOutcome, FitRequest, Fitted, LearningRate, LoaderSource, SharedTracker, StopReason, Tracker, fit,
+};
 use serde_json::{Value, json};
 
 use super::dataset;
@@ -19,6 +24,7 @@ use crate::{
     Outcome,
     cli::{ConfigArgs, TrainArgs},
     failure::Failure,
+    hyperparameters,
     run_dir::{self, RunDir, Verb},
     settings::{self, Configuration, need, need_root},
     stop, stores,
@@ -32,14 +38,15 @@ struct Job<'a> {
     manifest: Arc<DatasetManifest>,
     record: &'static ModelRecord,
     image: kidu_core::ImageSpec,
-    console: &'a Console,
+    console: &'a dyn Progress,
+    trackers: Vec<SharedTracker>,
 }
 
 pub(super) fn run(arguments: &TrainArgs) -> Outcome {
     let (configuration, resume) = match &arguments.resume {
         Some(run) => resume_configuration(arguments, run)?,
         None => {
-            let configuration = settings::load(&arguments.config, "train")?;
+            let configuration = settings::load(&with_hyperparameters(arguments)?, "train")?;
             let resume = configuration.settings.ckpt_path.clone();
             (configuration, resume)
         }
@@ -75,6 +82,15 @@ pub(super) fn run(arguments: &TrainArgs) -> Outcome {
     outcome.map(|_| ()).map_err(|failure| Failure::Reported(Box::new(failure)))
 }
 
+/// The configuration's arguments with those of a file of hyperparameters before them, so that the command line's win.
+fn with_hyperparameters(arguments: &TrainArgs) -> Outcome<ConfigArgs> {
+    let mut config = arguments.config.clone();
+    if let Some(file) = &arguments.hyperparameters {
+        config.overrides.splice(..0, hyperparameters::read(file)?);
+    }
+    Ok(config)
+}
+
 /// The configuration of an earlier run and its last checkpoint. What earlier resumed starts changed stays changed.
 fn resume_configuration(arguments: &TrainArgs, run: &Path) -> Outcome<(Configuration, Option<PathBuf>)> {
     let config = run.join("config.yaml");
@@ -104,15 +120,31 @@ fn in_dir(
     console: &Console,
 ) -> Outcome<Value> {
     let dir = held.path();
-    let job = Job::new(configuration, dir, manifest, console)?;
+    let mut job = Job::new(configuration, dir, manifest, console)?;
     held.note_data(&job.manifest);
     let (network, source) = job.network()?;
-    let trains = configuration.settings.train.unwrap_or(true);
+    job.trackers = tracking::open(&job)?;
+    let mut steps = 0;
+    let outcome = carry_out(&job, network, &source, resume, &mut steps);
+    tracking::finish(&job, &job.trackers, &outcome, steps);
+    outcome
+}
+
+/// Trains and makes the bundle; `steps` are told as soon as they are known.
+fn carry_out(
+    job: &Job<'_>,
+    network: Network,
+    source: &str,
+    resume: Option<PathBuf>,
+    steps: &mut u64,
+) -> Outcome<Value> {
+    let trains = job.configuration.settings.train.unwrap_or(true);
     let fitted = if trains { job.fit(network, resume)? } else { job.untrained(resume)? };
-    bundle::finish(&job, &fitted, &source).map_err(|failure| match failure {
+    *steps = fitted.steps;
+    bundle::finish(job, &fitted, source).map_err(|failure| match failure {
         Failure::Interrupted(_) => Failure::Interrupted(format!(
             "after training, before the bundle was finished. Go on with: kidu train --resume {}",
-            dir.display()
+            job.dir.display()
         )),
         other => other,
     })
@@ -124,14 +156,26 @@ impl<'a> Job<'a> {
         configuration: &'a Configuration,
         dir: &Path,
         manifest: Option<&Path>,
-        console: &'a Console,
+        console: &'a dyn Progress,
     ) -> Outcome<Self> {
         let settings = &configuration.settings;
         let data = need(&settings.data, "data")?;
         let manifest = dataset::open(manifest, data, settings.seed, &dir.join("data"), console)?;
+        Self::with_manifest(configuration, dir, manifest, console)
+    }
+
+    /// On a dataset that is there.
+    fn with_manifest(
+        configuration: &'a Configuration,
+        dir: &Path,
+        manifest: Arc<DatasetManifest>,
+        console: &'a dyn Progress,
+    ) -> Outcome<Self> {
+        let settings = &configuration.settings;
+        let data = need(&settings.data, "data")?;
         let record = model::find(&need(&settings.model, "model")?.name)?;
         let image = data.image_spec(&record.image, record.crop_pct);
-        Ok(Self { configuration, dir: dir.to_path_buf(), manifest, record, image, console })
+        Ok(Self { configuration, dir: dir.to_path_buf(), manifest, record, image, console, trackers: Vec::new() })
     }
 }
 
@@ -204,7 +248,7 @@ impl Job<'_> {
             resume,
             stop: stop::on_signals()?,
             progress: self.console,
-            trackers: Vec::new(),
+            trackers: self.trackers.iter().map(|t| Box::new(t.clone()) as Box<dyn Tracker>).collect(),
             trainer,
         })
     }
@@ -234,14 +278,20 @@ impl Job<'_> {
     /// Hash of what decides the result of training; paths, names and displays do not.
     fn training_hash(&self) -> String {
         let composed = &self.configuration.composed;
-        let mut hasher = kidu_core::ContentHasher::new("kidu training").field("dataset", &self.manifest.version);
-        for section in ["seed", "model", "trainer", "callbacks", "data.batch_size", "data.augmentation"] {
-            if let Some(node) = composed.get(section) {
-                hasher = hasher.field(section, node.to_json().to_string());
-            }
-        }
+        let hasher = ContentHasher::new("kidu training").field("dataset", &self.manifest.version);
+        let hasher = with_training_settings(hasher, composed);
         hasher.field("image", serde_json::to_string(&self.image).unwrap_or_default()).finish().to_string()
     }
+}
+
+/// Adds the settings that decide the result of training on given images.
+fn with_training_settings(mut hasher: ContentHasher, composed: &Composed) -> ContentHasher {
+    for section in ["seed", "model", "trainer", "callbacks", "data.batch_size", "data.augmentation"] {
+        if let Some(node) = composed.get(section) {
+            hasher = hasher.field(section, node.to_json().to_string());
+        }
+    }
+    hasher
 }
 
 /// A wrong setting is a usage error.

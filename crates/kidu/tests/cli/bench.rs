@@ -29,7 +29,7 @@ fn machine_and_images_are_measured() {
 #[test]
 fn networks_are_measured_with_their_share_of_the_peak() {
     let case = ["--models", "mobilenetv2_100", "--batch", "2", "--predict-batch", "1", "--threads", "1"];
-    let arguments = [&["bench", "--only", "train,predict,request", "--rounds", "1"], &case[..]].concat();
+    let arguments = [&["bench", "--only", "train,predict,request,explain", "--rounds", "1"], &case[..]].concat();
     let dir = scratch();
     let report = run(dir.path(), &[&arguments[..], &["--json"]].concat()).ok().json();
     for part in ["train", "predict"] {
@@ -39,11 +39,20 @@ fn networks_are_measured_with_their_share_of_the_peak() {
         assert_positive(&report[part][0]["kidu"]["seconds"]);
     }
     assert_positive(&report["request"][0]["requests_per_second"]);
+    assert_positive(&report["explain"][0]["kidu"]["seconds"]);
     if cfg!(target_os = "linux") {
         assert_positive(&report["memory"][0]["kidu"]["peak"]);
     }
     let shown = run(dir.path(), &arguments).ok();
-    for word in ["Training step", "Prediction", "Request", "mobilenetv2_100", "of peak", "Memory of training"] {
+    for word in [
+        "Training step",
+        "Prediction",
+        "Request",
+        "Integrated Gradients",
+        "mobilenetv2_100",
+        "of peak",
+        "Memory of training",
+    ] {
         assert!(shown.out.contains(word), "{word} is missing in {shown:#?}");
     }
 }
@@ -71,9 +80,10 @@ fn peers_take_turns_with_us() {
     let Some(python) = kidu_testing::heavy_peer_python("peers_take_turns_with_us", &modules) else { return };
     let python = python.to_str().unwrap();
     let case = ["--models", "tf_efficientnet_lite0", "--batch", "2", "--predict-batch", "2", "--threads", "1"];
-    let parts = ["bench", "--only", "images,train,predict,request", "--rounds", "2", "--json", "--peer-python", python];
+    let parts =
+        ["bench", "--only", "images,train,predict,request,explain", "--rounds", "2", "--json", "--peer-python", python];
     let report = run(scratch().path(), &[&parts[..], &case[..]].concat()).ok().json();
-    let of_networks = [&report["train"][0], &report["predict"][0], &report["request"][0]];
+    let of_networks = ["train", "predict", "request", "explain"].map(|part| &report[part][0]);
     for measured in of_networks.into_iter().chain([&report["images"]]) {
         let peers = measured["peers"].as_array().unwrap();
         assert!(!peers.is_empty(), "{measured}");

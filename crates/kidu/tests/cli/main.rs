@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
+mod active;
+#[cfg(unix)]
+mod annotate;
 mod bad_config;
 mod bad_data;
 #[cfg(unix)]
@@ -10,6 +13,9 @@ mod bad_disk;
 mod bench;
 mod check;
 mod command;
+#[cfg(unix)]
+mod container;
+mod deploy;
 mod fixture;
 mod import;
 mod judged;
@@ -21,7 +27,13 @@ mod preview;
 mod registry;
 #[cfg(unix)]
 mod resume;
+mod robustness;
 mod run_folder;
 mod s3;
+mod sagemaker;
+#[cfg(unix)]
+mod search;
 mod tools;
+#[cfg(unix)]
+mod tracking;
 mod versions;

@@ -151,3 +151,33 @@ fn without_credentials_or_region_the_way_to_get_them_is_said() {
     let root = format!("data.root={}", SCENES.display());
     run(dir.path(), &["data", "split", &root]).ok();
 }
+
+#[test]
+fn the_doctor_tries_credentials_and_places() {
+    let Some(moto) = MotoServer::start("the_doctor_tries_credentials_and_places") else { return };
+    moto.create_bucket("kidu-tests");
+    let dir = scratch();
+    let doctor = |places: &str, hidden: &[&str]| {
+        let mut command = kidu(dir.path(), &["doctor", "--aws", "--place", places, "--json"]);
+        command.envs(moto.environment());
+        for name in hidden {
+            command.env_remove(name);
+        }
+        end_of(command)
+    };
+    let state = |ended: &Ended, name: &str| {
+        let checks = ended.json();
+        let check = checks.as_array().unwrap().iter().find(|c| c["name"] == name).cloned();
+        check.unwrap_or_else(|| panic!("no check '{name}': {checks}"))
+    };
+    let well = doctor("s3://kidu-tests/kidu", &[]).ok();
+    for check in ["aws region", "aws credentials", "list s3://kidu-tests/kidu", "remove s3://kidu-tests/kidu"] {
+        assert_eq!(state(&well, check)["ok"], true, "{check}");
+    }
+    let (_, left) = moto.request("GET", "/kidu-tests?list-type=2", &[], b"");
+    assert!(!left.contains("kidu-doctor"), "the probe stays: {left}");
+    let missing = doctor("s3://kidu-nowhere", &[]).code(1);
+    assert!(state(&missing, "list s3://kidu-nowhere")["detail"].as_str().unwrap().contains("kidu-nowhere"));
+    let lost = doctor("s3://kidu-tests", &["AWS_REGION", "AWS_DEFAULT_REGION"]).code(1);
+    assert!(state(&lost, "aws region")["detail"].as_str().unwrap().contains("set AWS_REGION"));
+}

@@ -4,16 +4,17 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
     time::Duration,
 };
 
 use kidu_core::Sha256Hex;
+use kidu_testing::MotoServer;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    command::{kidu, run},
+    command::{end_of, kidu, run},
     fixture::{SCENES, copy, scratch, snapshot, words},
 };
 
@@ -193,4 +194,56 @@ fn a_version_goes_to_a_dvc_remote_and_comes_back() {
     push(&["--out", "x.dvc", "--path", "photos"]).ok();
     run(dir.path(), &["data", "checkout", "--dvc", "x.dvc", "--remote", "remote"]).fails(2, &["required"]);
     run(dir.path(), &["data", "checkout", "latest"]).fails(2, &["give the version and the folder"]);
+}
+
+#[test]
+fn a_version_goes_to_a_remote_in_s3_and_comes_back() {
+    let Some(moto) = MotoServer::start("a_version_goes_to_a_remote_in_s3_and_comes_back") else { return };
+    moto.create_bucket("kidu-tests");
+    let (dir, root) = photos();
+    let call = |arguments: &[&str]| {
+        let mut command = kidu(dir.path(), arguments);
+        command.envs(moto.environment());
+        end_of(command).ok()
+    };
+    call(&["data", "snapshot", "photos"]);
+    let remote = "s3://kidu-tests/team/dvc";
+    let push = || call(&["data", "push", "latest", "--dvc", remote, "--out", "dataset.dvc", "--json"]).json();
+    let sent = push();
+    assert_eq!((&sent["uploaded"], &sent["remote"]), (&sent["objects"], &remote.into()));
+    assert_eq!(push()["uploaded"], 0);
+    let md5 = sent["md5"].as_str().unwrap();
+    let key = format!("/kidu-tests/team/dvc/files/md5/{}/{}", &md5[..2], &md5[2..]);
+    assert_eq!(moto.request("GET", &key, &[], b"").0, 200, "DVC's own key");
+    call(&["data", "checkout", "--dvc", "dataset.dvc", "--remote", remote, "back"]);
+    assert_eq!(tree(&dir.path().join("back")), tree(&root));
+    real_dvc_pulls(&moto, dir.path(), remote, &root);
+}
+
+/// The real `dvc` restores the tree from the bucket.
+fn real_dvc_pulls(moto: &MotoServer, dir: &Path, remote: &str, root: &Path) {
+    let modules = ["dvc", "dvc_s3"];
+    let Some(python) = kidu_testing::peer_python("a_version_goes_to_a_remote_in_s3_and_comes_back", &modules) else {
+        return;
+    };
+    let repository = dir.join("dvc");
+    fs::create_dir(&repository).unwrap();
+    fs::copy(dir.join("dataset.dvc"), repository.join("dataset.dvc")).unwrap();
+    // botocore takes no device for a configuration.
+    fs::write(dir.join("aws"), "").unwrap();
+    let dvc = |arguments: &[&str]| {
+        let mut command = Command::new(&python);
+        command.args(["-m", "dvc"]).args(arguments).current_dir(&repository).envs(moto.environment());
+        command.env("AWS_CONFIG_FILE", dir.join("aws")).env("AWS_SHARED_CREDENTIALS_FILE", dir.join("aws"));
+        let output = command.env("DVC_NO_ANALYTICS", "1").env("DVC_SITE_CACHE_DIR", dir.join("site")).output().unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "dvc {arguments:?}: {}", String::from_utf8_lossy(&told));
+    };
+    dvc(&["init", "-q", "--no-scm"]);
+    dvc(&["remote", "add", "-q", "-d", "bucket", remote]);
+    dvc(&["remote", "modify", "-q", "bucket", "endpointurl", &moto.url()]);
+    dvc(&["pull", "dataset.dvc"]);
+    let text = fs::read_to_string(repository.join("dataset.dvc")).unwrap();
+    let name = text.lines().find_map(|l| l.trim().trim_start_matches("- ").strip_prefix("path: ")).unwrap();
+    assert_eq!(tree(&repository.join(name)), tree(root));
 }

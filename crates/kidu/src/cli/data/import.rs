@@ -8,7 +8,7 @@ use kidu_core::Split;
 use kidu_fetch::{HostPattern, PrivateRule};
 use kidu_image::Limits;
 
-use crate::cli::JsonArgs;
+use crate::cli::{JsonArgs, SyncArgs};
 
 pub(super) const EXAMPLES: &str = "Examples:
   kidu data import s3://labels/annotations/ --into photos --label-studio https://label.example.com
@@ -47,7 +47,7 @@ pub(crate) struct ImportArgs {
 }
 
 /// How the sources are read.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Reading")]
 pub(crate) struct ReadingArgs {
     /// The format: label-studio-annotation, label-studio-tasks, json-min, label-studio-csv, coco or list. Default: by
@@ -66,7 +66,7 @@ pub(crate) struct ReadingArgs {
 }
 
 /// What is decided how.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Rules")]
 pub(crate) struct RuleArgs {
     /// Where annotators disagree and no ground truth decides.
@@ -90,7 +90,7 @@ pub(crate) struct RuleArgs {
 }
 
 /// Where images are.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Images")]
 pub(crate) struct ImageArgs {
     /// Look for the images here first, by name or relative path. May be repeated.
@@ -114,7 +114,7 @@ pub(crate) struct ImageArgs {
 }
 
 /// What may be asked, and how.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkArgs {
     /// The Label Studio that uploads and storages belong to, as in `https://label.example.com`.
@@ -145,6 +145,29 @@ pub(crate) struct NetworkArgs {
     /// Tries after the first, for failures that may pass.
     #[arg(long, env = "KIDU_RETRIES", value_name = "N", default_value_t = 3)]
     pub(crate) retries: u32,
+}
+
+impl ImportArgs {
+    /// The import of one source as `kidu annotate sync` does it.
+    pub(crate) fn of_sync(sync: &SyncArgs, source: String, source_name: String) -> Self {
+        Self {
+            sources: vec![source],
+            into: sync.into.clone(),
+            dry_run: sync.dry_run,
+            strict: sync.strict,
+            prune: sync.prune,
+            reading: ReadingArgs {
+                format: None,
+                from_name: sync.from_name.clone(),
+                image_key: None,
+                source_name: Some(source_name),
+            },
+            rules: sync.rules.clone(),
+            images: sync.images.clone(),
+            network: sync.network.clone(),
+            output: sync.output,
+        }
+    }
 }
 
 fn mapping(text: &str) -> Result<(String, String), String> {

@@ -18,7 +18,7 @@ import os
 import sys
 import time
 
-PACKAGES = ["torch", "timm", "onnxruntime", "onnx", "Pillow", "numpy"]
+PACKAGES = ["torch", "timm", "captum", "onnxruntime", "onnx", "Pillow", "numpy"]
 THREADS = int(sys.argv[1]) if len(sys.argv) > 1 else 1
 WARM_UP = 2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -181,7 +181,25 @@ def handler(request):
     return lambda: [one(body) for body in request["bodies"]]
 
 
-KINDS = {"handler": handler, "train": train, "torch": torch_eager, "onnxruntime": onnx_runtime, "pillow": pillow}
+def captum_gradients(request):
+    """Integrated Gradients of one image from a baseline of zeros, by Gauss and Legendre."""
+    need("captum")
+    from captum.attr import IntegratedGradients
+
+    torch, network, images = network_and_images(request)
+    integrated = IntegratedGradients(network.eval())
+    options = {"n_steps": request["steps"], "internal_batch_size": request["internal_batch"]}
+    return lambda: integrated.attribute(images, target=0, return_convergence_delta=True, **options)
+
+
+KINDS = {
+    "captum": captum_gradients,
+    "handler": handler,
+    "train": train,
+    "torch": torch_eager,
+    "onnxruntime": onnx_runtime,
+    "pillow": pillow,
+}
 
 
 def turn(step, seconds):

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     Report,
+    explanations::Explanations,
     images::Images,
     machine::Machine,
     memory::{MemoryCase, Resident},
@@ -35,6 +36,9 @@ pub(super) fn text(report: &Report) -> String {
     }
     if let Some(cases) = &report.request {
         let _ = write!(out, "\nRequest: base64 in JSON to probabilities in JSON, in this process\n{}", requests(cases));
+    }
+    if let Some(cases) = &report.explain {
+        let _ = write!(out, "\nIntegrated Gradients of one image\n{}", explanations(cases));
     }
     if let Some(cases) = &report.memory {
         let _ = write!(
@@ -117,6 +121,18 @@ fn requests(cases: &[Requests]) -> String {
             duration(case.measured.kidu.seconds),
             format!("{:.1}", case.requests_per_second),
         ]
+    };
+    let rows: Vec<Vec<String>> = cases.iter().flat_map(|case| with_rows_of_peers(own(case), &case.measured)).collect();
+    table(&heading[..columns], &rows)
+}
+
+fn explanations(cases: &[Explanations]) -> String {
+    let heading = ["model", "threads", "steps", "kidu", "peer", "its time", "ratio"];
+    let with_peers = cases.iter().any(|case| !case.measured.peers.is_empty());
+    let columns = if with_peers { heading.len() } else { 4 };
+    let own = |case: &Explanations| {
+        let (threads, steps) = (case.threads.to_string(), case.steps.to_string());
+        vec![case.model.to_string(), threads, steps, duration(case.measured.kidu.seconds)]
     };
     let rows: Vec<Vec<String>> = cases.iter().flat_map(|case| with_rows_of_peers(own(case), &case.measured)).collect();
     table(&heading[..columns], &rows)

@@ -1,6 +1,12 @@
 //! `kidu data import`.
 
-use std::{collections::BTreeMap, ffi::OsString, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Parser;
 use kidu_annotations::{ImportOptions, ImportReport, import, read::ReadOptions};
@@ -11,7 +17,7 @@ use kidu_pipeline::text;
 
 use crate::{
     Outcome,
-    cli::ImportArgs,
+    cli::{ImportArgs, NetworkArgs},
     failure::Failure,
     stores,
     ui::{self, Console},
@@ -62,7 +68,7 @@ pub(super) fn bring_in(
     Ok(import(&arguments.sources, into, &options(&arguments)?, console)?)
 }
 
-fn options(arguments: &ImportArgs) -> Outcome<ImportOptions> {
+pub(in crate::verbs) fn options(arguments: &ImportArgs) -> Outcome<ImportOptions> {
     let (reading, rules, images) = (&arguments.reading, &arguments.rules, &arguments.images);
     let limits = Limits { max_bytes: images.max_bytes, max_pixels: images.max_pixels, max_side: images.max_side };
     let mut class_map = BTreeMap::new();
@@ -76,9 +82,10 @@ fn options(arguments: &ImportArgs) -> Outcome<ImportOptions> {
             format: reading.format,
             image_key: reading.image_key.clone(),
             from_name: reading.from_name.clone(),
+            called: None,
         },
         images: images.images.clone(),
-        fetch: fetching(arguments, &limits)?,
+        fetch: fetching(&arguments.network, &images.local_root, &limits)?,
         limits,
         on_conflict: rules.on_conflict,
         new_classes: rules.new_classes,
@@ -94,8 +101,12 @@ fn options(arguments: &ImportArgs) -> Outcome<ImportOptions> {
     })
 }
 
-fn fetching(arguments: &ImportArgs, limits: &Limits) -> Outcome<FetchOptions> {
-    let network = &arguments.network;
+/// How images are fetched.
+pub(in crate::verbs) fn fetching(
+    network: &NetworkArgs,
+    local_roots: &[PathBuf],
+    limits: &Limits,
+) -> Outcome<FetchOptions> {
     if !network.timeout.is_finite() || !(0.1..=86_400.0).contains(&network.timeout) {
         return Err(Failure::usage(format!("--timeout {}: must be from 0.1 to 86400 seconds", network.timeout)));
     }
@@ -123,13 +134,13 @@ fn fetching(arguments: &ImportArgs, limits: &Limits) -> Outcome<FetchOptions> {
             stores::open_store(uri).map_err(|e| e.to_string().trim_start_matches("error: ").to_string())
         }))),
         label_studio: label_studio.map_err(|e| Failure::usage(format!("--label-studio: {e}")))?,
-        local_roots: arguments.images.local_root.clone(),
+        local_roots: local_roots.to_vec(),
         ca_file: network.ca_file.clone(),
         ..FetchOptions::default()
     })
 }
 
-pub(super) fn summary(report: &ImportReport) -> String {
+pub(in crate::verbs) fn summary(report: &ImportReport) -> String {
     let cells = |r: &kidu_annotations::ClassRow| {
         let numbers = [r.new, r.changed, r.unchanged, r.conflicting, r.ignored].map(|n| n.to_string());
         std::iter::once(r.class.clone()).chain(numbers).collect()
@@ -173,7 +184,7 @@ pub(super) fn summary(report: &ImportReport) -> String {
 }
 
 /// What is worth a line each, on standard error.
-pub(super) fn details(report: &ImportReport, console: &Console) {
+pub(in crate::verbs) fn details(report: &ImportReport, console: &Console) {
     let list = |what: &str, lines: Vec<String>| {
         if lines.is_empty() {
             return;

@@ -1,6 +1,6 @@
 //! `kidu data preview`: a contact sheet of the augmentation, to look at it before it is trained with.
 
-mod sheet;
+pub(in crate::verbs) mod sheet;
 
 use std::{
     borrow::Cow,

@@ -18,7 +18,7 @@ pub(super) fn configured() -> Outcome<(Option<PathBuf>, Option<PathBuf>)> {
 }
 
 /// The store of a dataset that is about to get a version: `--store`, `data.store`, or beside the data.
-pub(super) fn of_data(arguments: &StoreArgs, data: &Path) -> Outcome<PathBuf> {
+pub(in crate::verbs) fn of_data(arguments: &StoreArgs, data: &Path) -> Outcome<PathBuf> {
     if let Some(dir) = &arguments.store {
         return Ok(dir.clone());
     }

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use kidu_core::{Bundle, DatasetManifest, Progress, Sha256Hex, Split};
+use kidu_core::{Bundle, ClassNames, DatasetManifest, Progress, Sha256Hex, Split};
 use kidu_data::{DataError, DataSettings, Prepared};
 
 use super::map_classes;
 use crate::{
     Outcome,
-    cli::{EvaluateArgs, EvaluateSplit},
+    cli::EvaluateSplit,
     failure::Failure,
     settings::{Settings, need},
     stores,
@@ -16,14 +16,28 @@ use crate::{
 };
 
 /// The images to judge on.
-pub(super) struct Selection {
+pub(in crate::verbs) struct Selection {
     /// Holds them in the splits of `which`, and perhaps others in other splits.
-    pub(super) manifest: Arc<DatasetManifest>,
-    pub(super) which: EvaluateSplit,
+    pub(in crate::verbs) manifest: Arc<DatasetManifest>,
+    pub(in crate::verbs) which: EvaluateSplit,
     /// Why these, as a clause.
-    pub(super) reason: String,
+    pub(in crate::verbs) reason: String,
     /// Content version of the whole dataset.
-    pub(super) dataset_version: String,
+    pub(in crate::verbs) dataset_version: String,
+}
+
+/// What the command line says of the images.
+pub(in crate::verbs) struct Asked<'a> {
+    pub(in crate::verbs) split: Option<EvaluateSplit>,
+    /// A split made before, in place of `data.root`.
+    pub(in crate::verbs) manifest: Option<&'a Path>,
+}
+
+/// The model that is judged.
+pub(in crate::verbs) struct Judge<'a> {
+    pub(in crate::verbs) classes: &'a ClassNames,
+    /// None for a model behind an endpoint.
+    pub(in crate::verbs) bundle: Option<&'a Bundle>,
 }
 
 impl Selection {
@@ -41,7 +55,7 @@ impl Selection {
     }
 
     /// What is judged and why, for people.
-    pub(super) fn sentence(&self) -> String {
+    pub(in crate::verbs) fn sentence(&self) -> String {
         let images: usize = self.which.splits().iter().map(|s| self.manifest.items_of(*s).count()).sum();
         let what = match self.which {
             EvaluateSplit::All => "all splits".to_string(),
@@ -52,31 +66,38 @@ impl Selection {
 }
 
 /// Opens the dataset and chooses. `dir` gets the manifest when one is made.
-pub(super) fn select(
-    arguments: &EvaluateArgs,
-    bundle: &Bundle,
+pub(in crate::verbs) fn select(
+    asked: &Asked<'_>,
+    judge: &Judge<'_>,
     settings: &Settings,
     dir: &Path,
     progress: &dyn Progress,
 ) -> Outcome<Selection> {
-    let (manifest, own_test) = match &arguments.dataset.manifest {
+    let (manifest, own_test) = match asked.manifest {
         Some(path) => {
             (DatasetManifest::load(path)?, Some("a dataset that was split before is judged on its test split"))
         }
         None => {
-            let prepared = prepare(arguments.split, need(&settings.data, "data")?, settings.seed, dir, progress)?;
+            let prepared = prepare(asked.split, need(&settings.data, "data")?, settings.seed, dir, progress)?;
             let own_test = prepared.report.given.contains(&Split::Test);
             (prepared.manifest, own_test.then_some("the dataset has a test split of its own"))
         }
     };
     dataset::tell(&manifest, progress);
-    map_classes(&manifest.classes, &bundle.manifest().classes)?;
-    if let Some(which) = arguments.split {
+    map_classes(&manifest.classes, judge.classes)?;
+    if let Some(which) = asked.split {
         return Ok(Selection::new(manifest, which, format!("as --split {} says", which.name())));
     }
     match own_test {
         Some(reason) => Ok(Selection::new(manifest, EvaluateSplit::Test, reason)),
-        None => unseen(manifest, bundle),
+        None => match judge.bundle {
+            Some(bundle) => unseen(manifest, bundle),
+            None => {
+                let reason =
+                    "the dataset has no test split of its own, and an endpoint does not tell what it learned from";
+                Ok(Selection::new(manifest, EvaluateSplit::All, reason))
+            }
+        },
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use kidu_core::{Bundle, BundleManifest, Progress, Split, run::timestamp};
+use kidu_core::{Bundle, BundleManifest, DatasetItem, Split, run::timestamp};
 use kidu_eval::{EvaluateOptions, Predictions, fit_temperature};
 use kidu_models::Predictor;
 use kidu_train::Fitted;
 use serde_json::{Value, json};
 
-use super::{Job, save_summary};
+use super::{Job, save_summary, tracking};
 use crate::{Outcome, git, settings::need, verbs::evaluate};
 
 /// Bins of the calibration error.
@@ -64,7 +64,7 @@ fn calibrate(job: &Job<'_>, predictor: &Predictor, metrics: &mut BTreeMap<String
         job.console.note("no validation images: the probabilities are not calibrated");
         return Ok(1.0);
     }
-    let predictions = predict(job, predictor, Split::Val)?;
+    let (predictions, _) = predict(job, predictor, Split::Val)?;
     let fit = fit_temperature(&predictions, BINS)?;
     metrics.insert("val/ece".into(), fit.ece_after);
     if fit.at_bound {
@@ -85,12 +85,13 @@ fn test(job: &Job<'_>, predictor: &Predictor, temperature: f64, metrics: &mut BT
         job.console.note("no test images: nothing says how good the model is on images it has not seen");
         return Ok(());
     }
-    let predictions = predict(job, predictor, Split::Test)?;
+    let (predictions, items) = predict(job, predictor, Split::Test)?;
     let options = EvaluateOptions { temperature, seed: job.configuration.settings.seed, ..EvaluateOptions::default() };
-    metrics.extend(kidu_eval::evaluate(&predictions, &options)?.headline("test"));
-    Ok(())
+    let evaluation = kidu_eval::evaluate(&predictions, &options)?;
+    metrics.extend(evaluation.headline("test"));
+    tracking::draw(job, &predictions, &evaluation, &items)
 }
 
-fn predict(job: &Job<'_>, predictor: &Predictor, split: Split) -> Outcome<Predictions> {
-    Ok(evaluate::predict(predictor, &job.manifest, &[split], &job.configuration.settings, job.console)?.0)
+fn predict(job: &Job<'_>, predictor: &Predictor, split: Split) -> Outcome<(Predictions, Vec<DatasetItem>)> {
+    evaluate::predict(predictor, &job.manifest, &[split], &job.configuration.settings, job.console)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kidu_core::{Progress, files};
+use kidu_core::files;
 use kidu_plot::{Chart, Mark, Scale, Series, Style, figure, png};
 use kidu_train::{FitRequest, LrFinderSettings, LrRangeTest, find_learning_rate};
 use serde_json::json;
@@ -99,7 +99,8 @@ fn plot(found: &LrRangeTest) -> String {
         x.map(|x| Mark { x, label: format!("{label} {x:.1e}"), colour: colour.into() })
     };
     let finite = || found.smoothed.iter().copied().filter(|l| l.is_finite());
-    let (low, first) = (finite().fold(f64::INFINITY, f64::min), finite().next().unwrap_or(1.0));
+    let raw = found.loss.iter().copied().filter(|l| l.is_finite());
+    let (low, first) = (finite().chain(raw).fold(f64::INFINITY, f64::min), finite().next().unwrap_or(1.0));
     let room = (first - low).abs().max(0.05 * first.abs());
     let chart = Chart {
         title: "learning-rate range test".into(),
@@ -117,8 +118,8 @@ fn plot(found: &LrRangeTest) -> String {
         .into_iter()
         .flatten()
         .collect(),
-        from_zero: false,
         y_range: low.is_finite().then_some((low - 0.1 * room, first + room)),
+        ..Chart::default()
     };
     figure(&[chart], (760.0, 420.0))
 }

@@ -27,30 +27,30 @@ const TITLE: u32 = 28;
 const CAPTIONS: u32 = 18;
 
 /// A whole sheet.
-pub(super) struct Sheet {
-    pub(super) title: String,
+pub(in crate::verbs) struct Sheet {
+    pub(in crate::verbs) title: String,
     /// Pictures of a row besides the original.
-    pub(super) columns: usize,
+    pub(in crate::verbs) columns: usize,
     /// Side of a picture in pixels.
-    pub(super) tile: u32,
-    pub(super) rows: Vec<Row>,
+    pub(in crate::verbs) tile: u32,
+    pub(in crate::verbs) rows: Vec<Row>,
 }
 
 /// One row of it.
-pub(super) struct Row {
-    pub(super) label: String,
-    pub(super) cells: Vec<Cell>,
+pub(in crate::verbs) struct Row {
+    pub(in crate::verbs) label: String,
+    pub(in crate::verbs) cells: Vec<Cell>,
 }
 
 /// One picture.
-pub(super) struct Cell {
-    pub(super) caption: String,
-    pub(super) image: RgbImage,
+pub(in crate::verbs) struct Cell {
+    pub(in crate::verbs) caption: String,
+    pub(in crate::verbs) image: RgbImage,
 }
 
 impl Sheet {
     /// The sheet as an image.
-    pub(super) fn draw(&self, background: Background) -> RgbImage {
+    pub(in crate::verbs) fn draw(&self, background: Background) -> RgbImage {
         let (paper, ink, faint) = match background {
             Background::Light => ([255; 3], Rgb888::new(28, 30, 34), Rgb888::new(98, 104, 112)),
             Background::Dark => ([24, 26, 30], Rgb888::new(236, 238, 240), Rgb888::new(156, 162, 170)),
@@ -120,7 +120,7 @@ impl DrawTarget for Page {
 }
 
 /// The image as PNG.
-pub(super) fn png(image: &RgbImage) -> Outcome<Vec<u8>> {
+pub(in crate::verbs) fn png(image: &RgbImage) -> Outcome<Vec<u8>> {
     let mut bytes = Vec::new();
     PngEncoder::new(&mut bytes)
         .write_image(image.as_raw(), image.width(), image.height(), image::ExtendedColorType::Rgb8)

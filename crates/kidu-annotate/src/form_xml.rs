@@ -1,0 +1,53 @@
+//! A labelling form written from class names.
+
+use std::fmt::Write;
+
+/// Name of the `<Image>` tag and of the key of a task's data.
+pub const IMAGE: &str = "image";
+/// Name of the `<Choices>` tag.
+pub const CHOICE: &str = "choice";
+
+/// The form that asks for one class of an image.
+pub fn of_classes<S: AsRef<str>>(classes: &[S]) -> String {
+    let mut xml = format!(
+        "<View>\n  <Image name=\"{IMAGE}\" value=\"${IMAGE}\"/>\n  \
+         <Choices name=\"{CHOICE}\" toName=\"{IMAGE}\" choice=\"single\" showInline=\"true\" required=\"true\">\n"
+    );
+    for class in classes {
+        // Writing to a string cannot fail.
+        let _ = writeln!(xml, "    <Choice value=\"{}\"/>", escaped(class.as_ref()));
+    }
+    xml + "  </Choices>\n</View>\n"
+}
+
+/// A text as the value of an attribute.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::form::Form;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let classes = ["sea", "R&D <lab>", "\"quoted\"", "straße 7"];
+        let form = Form::parse(&of_classes(&classes), None).unwrap();
+        let values: Vec<&str> = form.choices().iter().map(|c| c.value.as_str()).collect();
+        assert_eq!(values, classes);
+        assert!(form.compare(&classes).is_whole());
+        assert_eq!((form.image_key.as_str(), form.control.as_str()), (IMAGE, CHOICE));
+    }
+}

@@ -1,0 +1,195 @@
+//! Load on a server, and what it costs: start to first prediction, latency, throughput, memory, overhead.
+//!
+//! `cargo run --release -p kidu-serve --example load -- --server target/release/kidu-serve --bundle DIR IMAGE...`
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for developers")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use clap::Parser;
+use kidu_testing::{Answer, HttpClient};
+use serde_json::json;
+
+/// Measure a server.
+#[derive(Parser)]
+struct Options {
+    /// The server's binary.
+    #[arg(long, default_value = "target/release/kidu-serve")]
+    server: PathBuf,
+    /// The bundle.
+    #[arg(long)]
+    bundle: PathBuf,
+    /// Clients at a time, each with one connection.
+    #[arg(long, default_value_t = 4)]
+    clients: usize,
+    /// Requests in all.
+    #[arg(long, default_value_t = 2000)]
+    requests: usize,
+    /// How many cold starts are measured.
+    #[arg(long, default_value_t = 9)]
+    starts: usize,
+    /// More options for the server.
+    #[arg(long, value_delimiter = ' ', allow_hyphen_values = true)]
+    with: Vec<String>,
+    /// JPEG files.
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+}
+
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    started: Instant,
+}
+
+impl Server {
+    fn start(options: &Options) -> Self {
+        let started = Instant::now();
+        let mut child = Command::new(&options.server)
+            .arg("--bundle")
+            .arg(&options.bundle)
+            .args(["--port", "0", "--log-level", "error"])
+            .args(&options.with)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").unwrap().parse().unwrap();
+        Self { child, address, started }
+    }
+
+    /// Of `/proc`: resident now and at most, in MiB.
+    fn memory(&self) -> (f64, f64) {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let of = |key: &str| {
+            let line = status.lines().find_map(|l| l.strip_prefix(key)).unwrap();
+            line.trim().trim_end_matches(" kB").trim().parse::<f64>().unwrap() / 1024.0
+        };
+        (of("VmRSS:"), of("VmHWM:"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The `p`-th share of sorted values.
+fn quantile(sorted: &[f64], p: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * p).round() as usize]
+}
+
+fn told(label: &str, mut values: Vec<f64>) {
+    values.sort_by(f64::total_cmp);
+    let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|p| quantile(&values, p));
+    println!("{label:<44} p50 {p50:7.2}   p95 {p95:7.2}   p99 {p99:7.2} ms");
+}
+
+/// What the server spent in decoding and in the network, in ms.
+fn inside(answer: &Answer) -> f64 {
+    let timing = answer.header("server-timing").unwrap_or_default();
+    timing
+        .split(',')
+        .filter(|part| !part.trim().starts_with("queue"))
+        .map(|part| part.split_once("dur=").unwrap().1.parse::<f64>().unwrap())
+        .sum()
+}
+
+fn main() {
+    let options = Options::parse();
+    let images: Vec<Vec<u8>> = options.images.iter().map(|path| fs::read(path).unwrap()).collect();
+    let json: Vec<Vec<u8>> = images
+        .iter()
+        .map(|i| json!({"image": format!("data:image/jpeg;base64,{}", STANDARD.encode(i))}).to_string().into_bytes())
+        .collect();
+
+    let mut cold = Vec::new();
+    for _ in 0..options.starts.max(1) {
+        let server = Server::start(&options);
+        loop {
+            let answer = HttpClient::new(server.address).post("/v1/predict", "application/json", &json[0]).unwrap();
+            if answer.status == 200 {
+                break;
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+        cold.push(server.started.elapsed().as_secs_f64() * 1e3);
+    }
+    told("start of the process to the first prediction", cold);
+
+    let server = Server::start(&options);
+    let mut client = HttpClient::new(server.address);
+    let mut ask = |kind: &str, body: &[u8]| {
+        let start = Instant::now();
+        let answer = client.post("/v1/predict", kind, body).unwrap();
+        (start.elapsed().as_secs_f64() * 1e3, answer)
+    };
+    while ask("application/json", &json[0]).1.status != 200 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    for (label, kind, bodies) in
+        [("one by one, base64 in JSON", "application/json", &json), ("one by one, image bytes", "image/jpeg", &images)]
+    {
+        let (mut whole, mut overhead) = (Vec::new(), Vec::new());
+        for i in 0..(options.requests / 4).max(50) {
+            let (took, answer) = ask(kind, &bodies[i % bodies.len()]);
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            overhead.push(took - inside(&answer));
+            whole.push(took);
+        }
+        told(label, whole);
+        told("  of it base64, JSON, queue, HTTP and client", overhead);
+    }
+    println!("{:<44} {:.0} MiB resident, {:.0} at most", "memory after that", server.memory().0, server.memory().1);
+
+    let next = AtomicUsize::new(0);
+    let (latencies, statuses) = (Mutex::new(Vec::new()), Mutex::new(BTreeMap::<u16, usize>::new()));
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..options.clients {
+            scope.spawn(|| {
+                let mut client = HttpClient::new(server.address);
+                loop {
+                    let i = next.fetch_add(1, Ordering::Relaxed);
+                    if i >= options.requests {
+                        return;
+                    }
+                    let start = Instant::now();
+                    let answer = client.post("/v1/predict", "application/json", &json[i % json.len()]).unwrap();
+                    let took = start.elapsed().as_secs_f64() * 1e3;
+                    *statuses.lock().unwrap().entry(answer.status).or_default() += 1;
+                    if answer.status == 200 {
+                        latencies.lock().unwrap().push(took);
+                    }
+                }
+            });
+        }
+    });
+    let took = start.elapsed().as_secs_f64();
+    let latencies = latencies.into_inner().unwrap();
+    println!(
+        "{} requests of {} clients: {:?}, {:.0} predictions a second",
+        options.requests,
+        options.clients,
+        statuses.into_inner().unwrap(),
+        latencies.len() as f64 / took
+    );
+    told("  those answered", latencies);
+    println!("{:<44} {:.0} MiB resident, {:.0} at most", "memory after that", server.memory().0, server.memory().1);
+}

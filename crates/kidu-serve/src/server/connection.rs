@@ -1,0 +1,228 @@
+//! One connection: time-outs, limits on what is held in memory, and the way to the service.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+use crate::{
+    contract::{Code, Problem, Request, Response, Route, too_long},
+    service::{Service, request_id},
+};
+
+/// What clients may use of the server before a request is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// Most open connections; others wait to be taken.
+    pub max_connections: usize,
+    /// Most bytes of bodies that are held at a time, over all connections.
+    pub max_memory: usize,
+    /// Most headers of a request.
+    pub max_headers: usize,
+    /// Most bytes of a request's head.
+    pub max_head: usize,
+    /// How long the head may take, and how long a connection may be idle.
+    pub head_timeout: Duration,
+    /// How long the body may take.
+    pub body_timeout: Duration,
+}
+
+/// Memory is counted in blocks.
+const BLOCK: usize = 1024;
+
+impl ConnectionLimits {
+    pub(super) fn memory_permits(&self) -> usize {
+        (self.max_memory / BLOCK).clamp(1, Semaphore::MAX_PERMITS)
+    }
+}
+
+type Shared = (Arc<Service>, Arc<ConnectionLimits>, Arc<Semaphore>);
+
+/// Serves a connection on a task of its own.
+pub(super) fn open(
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: OwnedSemaphorePermit,
+    (service, limits, memory): Shared,
+    graceful: &GracefulShutdown,
+) {
+    // Answers are small and whole: nothing is gained by waiting for more to send.
+    let _ = stream.set_nodelay(true);
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_headers(limits.max_headers)
+        .max_buf_size(limits.max_head.max(8192));
+    let counted = Arc::clone(&service);
+    let local = peer.ip().is_loopback();
+    let answer = service_fn(move |request: hyper::Request<Incoming>| {
+        let (service, limits, memory) = (Arc::clone(&service), Arc::clone(&limits), Arc::clone(&memory));
+        async move { Ok::<_, Infallible>(exchange(request, local, &service, &limits, &memory).await) }
+    });
+    let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), answer));
+    counted.metrics().connections.inc();
+    tokio::spawn(async move {
+        // A client that goes, or that does not speak HTTP, is its own affair.
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+        counted.metrics().connections.dec();
+        drop(place);
+    });
+}
+
+async fn exchange(
+    incoming: hyper::Request<Incoming>,
+    local: bool,
+    service: &Arc<Service>,
+    limits: &ConnectionLimits,
+    memory: &Arc<Semaphore>,
+) -> hyper::Response<Full<Bytes>> {
+    let start = Instant::now();
+    let (parts, body) = incoming.into_parts();
+    let mut request = Request {
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        headers: parts.headers,
+        body: Bytes::new(),
+        local,
+    };
+    let has_body = Route::find(&request.method, &request.path).is_ok_and(Route::has_body);
+    let read = if has_body {
+        let most = service.settings().limits.max_body;
+        let read = Reader { body, most, memory, patient: !request.headers.contains_key(header::EXPECT) };
+        let read = tokio::time::timeout(limits.body_timeout, read.read(&request.headers)).await;
+        read.unwrap_or_else(|_| Err(Problem::new(Code::RequestTimeout, "the body did not arrive in time")))
+    } else {
+        Ok(Bytes::new())
+    };
+    let refused = read.is_err();
+    let response = match read {
+        Ok(body) => {
+            request.body = body;
+            service.handle(request).await
+        }
+        Err(problem) => {
+            let id = request_id(&request);
+            let mut response = problem.response();
+            response.report.code = Some(problem.code);
+            service.finish(&request, &id, start, response)
+        }
+    };
+    // A body that was not read to its end leaves the connection in the middle of it.
+    to_hyper(response, refused || service.is_draining())
+}
+
+fn to_hyper(response: Response, close: bool) -> hyper::Response<Full<Bytes>> {
+    let mut out = hyper::Response::new(Full::new(response.body));
+    *out.status_mut() = response.status;
+    *out.headers_mut() = response.headers;
+    if close {
+        out.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    }
+    out
+}
+
+/// Reads a body, as far as it may become.
+struct Reader<'a> {
+    body: Incoming,
+    most: usize,
+    memory: &'a Arc<Semaphore>,
+    /// Whether the rest of a refused body is read and thrown away: many clients look at the answer only after they
+    /// have sent everything. Those that wait for `100 Continue` look before.
+    patient: bool,
+}
+
+/// A body and its share of the memory, which is given back with the last copy of it.
+struct Held {
+    bytes: BytesMut,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Reader<'_> {
+    async fn read(mut self, headers: &HeaderMap) -> Result<Bytes, Problem> {
+        let stated = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+        let held = match stated {
+            Some(bytes) if bytes > self.most => Err(too_long(bytes, self.most)),
+            stated => self.collect(stated).await,
+        };
+        match held {
+            Ok(held) => Ok(Bytes::from_owner(held)),
+            Err(problem) => {
+                if self.patient {
+                    self.discard().await;
+                }
+                Err(problem)
+            }
+        }
+    }
+
+    async fn collect(&mut self, stated: Option<usize>) -> Result<Held, Problem> {
+        let mut share = self.reserve(stated.unwrap_or(0))?;
+        let mut bytes = BytesMut::with_capacity(stated.unwrap_or(0));
+        let mut reserved = stated.unwrap_or(0);
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|e| Problem::new(Code::Malformed, format!("the body broke off ({e})")))?;
+            let Ok(data) = frame.into_data() else { continue };
+            let len = bytes.len() + data.len();
+            if len > self.most {
+                return Err(too_long(len, self.most));
+            }
+            if len > reserved {
+                let more = (len - reserved).max(64 * BLOCK);
+                match (&mut share, self.reserve(more)?) {
+                    (Some(share), Some(more)) => share.merge(more),
+                    (share, more) => *share = more,
+                }
+                reserved += more;
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(Held { bytes, _share: share })
+    }
+
+    fn reserve(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        let blocks = u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX);
+        if blocks == 0 {
+            return Ok(None);
+        }
+        Arc::clone(self.memory)
+            .try_acquire_many_owned(blocks)
+            .map(Some)
+            .map_err(|_| Problem::new(Code::Overloaded, "too many large requests are under way; try again later"))
+    }
+
+    /// Throws away what follows, to a bound.
+    async fn discard(&mut self) {
+        let mut left = 2 * self.most;
+        while let Some(Ok(frame)) = self.body.frame().await {
+            let len = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(len) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! A client for HTTP/1.1 on loopback that tells what became of a request, for tests that count them.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Names, in lower case, with their values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// One connection, kept as long as the server keeps it.
+#[derive(Debug)]
+pub struct HttpClient {
+    address: SocketAddr,
+    connection: Option<BufReader<TcpStream>>,
+}
+
+/// Longer than any answer takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl HttpClient {
+    /// A client of a server; nothing is connected yet.
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, connection: None }
+    }
+
+    /// Sends a request and reads the answer. Nothing is sent twice: an error after connecting is a lost request.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ConnectionRefused`] where nobody listens; others when the connection breaks.
+    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let stream = TcpStream::connect(self.address)?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                BufReader::new(stream)
+            }
+        };
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n", self.address, body.len());
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += "\r\n";
+        let mut message = head.into_bytes();
+        message.extend_from_slice(body);
+        connection.get_mut().write_all(&message)?;
+        let answer = read_answer(&mut connection, method == "HEAD")?;
+        if answer.header("connection") != Some("close") {
+            self.connection = Some(connection);
+        }
+        Ok(answer)
+    }
+
+    /// `GET`.
+    ///
+    /// # Errors
+    /// As [`HttpClient::send`].
+    pub fn get(&mut self, path: &str) -> io::Result<Answer> {
+        self.send("GET", path, &[], b"")
+    }
+
+    /// `POST` of a body of a media type.
+    ///
+    /// # Errors
+    /// As [`HttpClient::send`].
+    pub fn post(&mut self, path: &str, media_type: &str, body: &[u8]) -> io::Result<Answer> {
+        self.send("POST", path, &[("content-type", media_type)], body)
+    }
+}
+
+/// Reads one answer with a stated length.
+///
+/// # Errors
+/// When the connection ends before the answer does.
+pub fn read_answer(connection: &mut impl BufRead, no_body: bool) -> io::Result<Answer> {
+    let early = || io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended before the answer");
+    let mut line = String::new();
+    if connection.read_line(&mut line)? == 0 {
+        return Err(early());
+    }
+    let status = line.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(early)?;
+    let mut headers = Vec::new();
+    loop {
+        line.clear();
+        if connection.read_line(&mut line)? == 0 {
+            return Err(early());
+        }
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let length = headers.iter().find(|(n, _)| n == "content-length").and_then(|(_, v)| v.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; if no_body { 0 } else { length }];
+    connection.read_exact(&mut body)?;
+    Ok(Answer { status, headers, body })
+}

@@ -1,0 +1,113 @@
+//! `kidu model ... --on sagemaker`, and what the stages deploy.
+
+use kidu_aws::sagemaker::{ModelPackages, Publication};
+use kidu_core::files;
+use kidu_infra::deploy_config::{DeployConfig, deploy_config};
+use kidu_pipeline::{ModelRecord, ModelRegistry, Registry, text};
+use serde_json::json;
+
+use super::{connect, installation, name_and_value};
+use crate::{
+    Outcome,
+    cli::{DecideArgs, DeployConfigArgs, ModelCommand, RegistryArgs},
+    failure::Failure,
+    ui,
+    verbs::model::{actor, registration},
+};
+
+pub(in crate::verbs) fn run(command: &ModelCommand) -> Outcome {
+    match command {
+        ModelCommand::List { registry, output } => {
+            let records = open(registry)?.records()?;
+            if output.json {
+                return ui::json(&records);
+            }
+            ui::line(text::record_list(&registry.group, &records).trim_end());
+            Ok(())
+        }
+        ModelCommand::Show { version, registry, output } => {
+            let record = open(registry)?.record(*version)?;
+            if output.json {
+                return ui::json(&record);
+            }
+            ui::line(text::record_show(&record).trim_end());
+            Ok(())
+        }
+        ModelCommand::Approve(arguments) => {
+            let registry = open(&arguments.registry)?;
+            let actor = actor(arguments.actor.as_deref());
+            decided(&registry.approve(arguments.version, &actor, arguments.reason.as_deref())?, arguments)
+        }
+        ModelCommand::Reject(arguments) => {
+            let reason = arguments.reason.as_deref().filter(|r| !r.trim().is_empty());
+            let reason = reason.ok_or_else(|| Failure::usage("a rejection needs a reason: --reason '...'"))?;
+            let registry = open(&arguments.registry)?;
+            decided(&registry.reject(arguments.version, &actor(arguments.actor.as_deref()), reason)?, arguments)
+        }
+        // The deploy pipeline of this machine.
+        ModelCommand::Promote(arguments) => crate::verbs::deploy::promote(arguments),
+        ModelCommand::Register(arguments) => {
+            let sagemaker = connect(&arguments.registry.place)?;
+            let settings = installation(&sagemaker, &arguments.installation)?;
+            let environment = settings.environment();
+            let publication = Publication {
+                place: format!("s3://{}/{}/registry", environment.artifacts_bucket, environment.prefix),
+                image: environment.inference_image,
+                instances: environment.instances.serving,
+            };
+            let registry = ModelPackages::open(&sagemaker, &arguments.registry.group)?.with_publication(publication);
+            registration(arguments, |what| Ok(registry.register(what)?))
+        }
+        ModelCommand::DeployConfig(arguments) => write_deploy_config(arguments),
+    }
+}
+
+fn open(arguments: &RegistryArgs) -> Outcome<ModelPackages> {
+    Ok(ModelPackages::open(&connect(&arguments.place)?, &arguments.group)?)
+}
+
+fn decided(record: &ModelRecord, arguments: &DecideArgs) -> Outcome {
+    if arguments.output.json {
+        return ui::json(record);
+    }
+    ui::line(format!("{}/{} is {}", record.group, record.version, record.status.name()));
+    Ok(())
+}
+
+fn write_deploy_config(arguments: &DeployConfigArgs) -> Outcome {
+    let registry: Box<dyn ModelRegistry> = match arguments.registry.place.is_sagemaker() {
+        true => Box::new(open(&arguments.registry)?),
+        false => Box::new(Registry::open(&arguments.registry.registry, &arguments.registry.group)?),
+    };
+    let version = match arguments.version {
+        Some(version) => registry.record(version)?,
+        None => registry.latest_approved()?.ok_or_else(|| {
+            Failure::usage(format!(
+                "no version of model group '{0}' is approved: approve one, as in `kidu model approve 3 --group {0}`",
+                arguments.registry.group
+            ))
+        })?,
+    };
+    let parameters: Vec<(String, String)> =
+        arguments.parameters.iter().map(|p| name_and_value("--parameter", p)).collect::<Outcome<_>>()?;
+    let config = DeployConfig {
+        project: &arguments.project,
+        image: &arguments.image,
+        architecture: &arguments.architecture,
+        key_arn: arguments.key_arn.as_deref(),
+        alerts_topic_arn: arguments.alerts_topic_arn.as_deref(),
+        parameters: &parameters,
+    };
+    let mut written = Vec::new();
+    for (name, content) in deploy_config(&version, &config)? {
+        let path = arguments.out.join(name);
+        files::write_json(&path, &content)?;
+        written.push(path);
+    }
+    if arguments.output.json {
+        return ui::json(&json!({"version": version, "files": written}));
+    }
+    ui::line(format!("{}/{}: {}", version.group, version.version, version.bundle));
+    written.iter().for_each(|path| ui::line(format!("wrote {}", path.display())));
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! `kidu-infra outputs --deployed`: what the stacks of an account hand out.
+
+use std::process::ExitCode;
+
+use kidu_infra::deploy::{Account, DeployError, INSTALLATION};
+use serde_json::{Value, json};
+
+use super::{OutputsArgs, note, print};
+use crate::account::AwsAccount;
+
+/// The stages that `model-deploy` makes of `inference`.
+const STAGES: [&str; 2] = ["staging", "production"];
+
+pub(super) fn outputs(arguments: &OutputsArgs) -> anyhow::Result<ExitCode> {
+    let account = AwsAccount::open(arguments.settings.region.as_deref())?;
+    let stacks =
+        stacks(arguments.prefix.as_deref().unwrap_or(&arguments.settings.foundation), &arguments.settings.project);
+    let mut all = Vec::new();
+    for stack in &stacks {
+        let there = account.stack(stack).map_err(DeployError::from)?;
+        let outputs = there.into_iter().flat_map(|s| s.outputs);
+        all.extend(outputs.map(|(name, value)| json!({"stack": stack, "name": name, "value": value})));
+    }
+    if arguments.json {
+        print(&format!("{:#}", Value::Array(all)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if all.is_empty() {
+        let region = account.region();
+        note(&format!(
+            "no stack in {region} hands out anything: looked for {}; see kidu-infra status",
+            stacks.join(", ")
+        ));
+    }
+    for output in &all {
+        let text = |key: &str| output[key].as_str().unwrap_or_default().to_string();
+        print(&format!("{:24} {:22} {}", text("stack"), text("name"), text("value")))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The stacks of an installation by their names in the account, and the stages of its project.
+fn stacks(prefix: &str, project: &str) -> Vec<String> {
+    let installation = INSTALLATION.iter().map(|stack| format!("{prefix}-{stack}"));
+    installation.chain(STAGES.iter().map(|stage| format!("{project}-{stage}"))).collect()
+}

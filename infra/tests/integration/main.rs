@@ -1,0 +1,31 @@
+//! Tests of the whole: what synthesis writes, against snapshots, AWS's own models and the linters.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod cli;
+#[cfg(unix)]
+mod container;
+mod debounce;
+mod definition;
+#[cfg(feature = "deploy")]
+mod deploy;
+#[cfg(unix)]
+mod execute;
+#[cfg(unix)]
+mod files;
+mod hook;
+mod linters;
+mod moto;
+mod original;
+#[cfg(feature = "deploy")]
+mod outputs;
+mod schemas;
+mod snapshots;
+mod templates;
+
+use kidu_infra::{Settings, core::Assembly};
+
+/// Everything, with the settings that are the defaults.
+fn synthesised() -> Assembly {
+    kidu_infra::synth(&Settings::default()).unwrap()
+}
