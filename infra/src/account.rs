@@ -58,6 +58,10 @@ impl Account for AwsAccount {
         }))
     }
 
+    fn template(&self, stack: &str) -> Called<Option<String>> {
+        self.formation.template(stack).map_err(told)
+    }
+
     fn create_change_set(&self, wanted: &NewChangeSet<'_>) -> Called<()> {
         let request = ChangeSetRequest {
             stack: wanted.stack,
@@ -69,6 +73,7 @@ impl Account for AwsAccount {
             },
             parameters: wanted.parameters,
             capabilities: wanted.capabilities,
+            role: wanted.role,
         };
         self.formation.create_change_set(&request).map_err(told)
     }
@@ -114,8 +119,8 @@ impl Account for AwsAccount {
         self.formation.newest_event(stack).map_err(told)
     }
 
-    fn delete_stack(&self, name: &str, token: &str) -> Called<()> {
-        self.formation.delete_stack(name, token).map_err(told)
+    fn delete_stack(&self, name: &str, token: &str, role: Option<&str>) -> Called<()> {
+        self.formation.delete_stack(name, token, role).map_err(told)
     }
 
     fn upload(&self, bucket: &str, key: &str, text: &str) -> Called<String> {

@@ -7,6 +7,8 @@ mod deploy;
 mod deploy;
 #[cfg(feature = "deploy")]
 mod deployed;
+#[cfg(feature = "deploy")]
+mod watch;
 
 use std::{
     io::{self, Write},
@@ -32,11 +34,13 @@ use serde_json::{Value, json};
   kidu-infra synth --out cdk.out --account 111122223333 --region eu-central-1 --image-tag v0.1.0
   kidu-infra lint
   kidu-infra diff --from cdk.out
+  kidu-infra diff --deployed
   kidu-infra outputs
   kidu-infra deploy --plan
   kidu-infra deploy
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 lint has findings, diff --fail has differences, or a deployment was refused."
+Exit codes: 0 done, 1 failed, 2 usage, 3 lint has findings, diff --fail has differences, or a deployment was refused;
+130 interrupted (what was begun in the account goes on)."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -49,7 +53,7 @@ enum Command {
     Synth(SynthArgs),
     /// Check references, order, policies and limits; also by cfn-lint, where it is installed.
     Lint(LintArgs),
-    /// Say what would change in what an earlier synth wrote, by resource, and what would be replaced or lost.
+    /// Say what would change in what an earlier synth wrote, or in an account, by resource, and what would be replaced or lost.
     Diff(DiffArgs),
     /// List what the stacks hand out once they are deployed; with --deployed, the values in the account.
     Outputs(OutputsArgs),
@@ -125,8 +129,18 @@ struct DiffArgs {
     #[command(flatten)]
     settings: SettingsArgs,
     /// The folder of the earlier synth.
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    from: PathBuf,
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, required_unless_present = "deployed")]
+    from: Option<PathBuf>,
+    /// Compare with the stacks of the account instead: the installation's, and those of GitHub and the project's two stages where
+    /// they are there. Reads only; a stack that is not there is new.
+    #[arg(long, conflicts_with = "from")]
+    deployed: bool,
+    /// With --deployed: these stacks only; inference stands for the two stages.
+    #[arg(value_name = "STACK", requires = "deployed")]
+    stacks: Vec<String>,
+    /// What names of stacks begin with in the account; default: --foundation.
+    #[arg(long, env = "KIDU_STACK_PREFIX", value_name = "NAME")]
+    prefix: Option<String>,
     /// The folder of the later one; default: a new synthesis.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     to: Option<PathBuf>,
@@ -174,6 +188,17 @@ impl SettingsArgs {
         };
         settings.validate()?;
         Ok(kidu_infra::synth(&settings)?)
+    }
+
+    /// The parameters of stacks that say the same as these settings.
+    #[cfg(feature = "deploy")]
+    fn parameters(&self) -> std::collections::BTreeMap<String, String> {
+        let asked = [
+            ("Foundation", Some(&self.foundation)),
+            ("SageMakerProjectName", Some(&self.project)),
+            ("ImageTag", self.image_tag.as_ref()),
+        ];
+        asked.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?.clone()))).collect()
     }
 
     fn assembly(&self, dir: Option<&PathBuf>) -> anyhow::Result<Assembly> {
@@ -270,9 +295,11 @@ fn lint(arguments: &LintArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn diff(arguments: &DiffArgs) -> anyhow::Result<ExitCode> {
-    let before = Assembly::read(&arguments.from)?;
     let after = arguments.settings.assembly(arguments.to.as_ref())?;
-    let diffs = diff::diff(&before, &after);
+    let diffs = match &arguments.from {
+        Some(from) => diff::diff(&Assembly::read(from)?, &after),
+        None => deployed::diff(arguments, &after)?,
+    };
     match arguments.json {
         true => print(&format!("{:#}", json!(diffs)))?,
         false => print(&diff::to_text(&diffs))?,

@@ -60,7 +60,7 @@ pub enum Change {
 /// A change of one entry.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EntryChange {
-    /// The section: `Resources`, `Parameters`, `Conditions` or `Outputs`.
+    /// The section: `Resources`, `Parameters`, `Conditions` or `Outputs`; `Values` for the value of a parameter in an account.
     pub section: &'static str,
     /// Its name in the template.
     pub id: String,
@@ -109,7 +109,8 @@ pub fn diff(before: &Assembly, after: &Assembly) -> Vec<StackDiff> {
     out
 }
 
-fn templates(before: &Template, after: &Template) -> Vec<EntryChange> {
+/// What changes between two templates.
+pub(crate) fn templates(before: &Template, after: &Template) -> Vec<EntryChange> {
     let mut out = Vec::new();
     for section in ["Parameters", "Conditions", "Resources", "Outputs"] {
         let find = |template: &Template, id: &str| template.json().get(section).and_then(|s| s.get(id)).cloned();

@@ -36,6 +36,17 @@ pub enum AnnotateError {
         /// What is wrong.
         reason: String,
     },
+    /// Label Studio cannot read a bucket.
+    #[error(
+        "Label Studio could not synchronise the source storage {place}: {reason}; see the storage in the project's \
+         settings, or run `kidu annotate project` with its --source and credentials"
+    )]
+    Sync {
+        /// `s3://bucket/prefix`.
+        place: String,
+        /// What it says.
+        reason: String,
+    },
     /// Something that was asked for does not go together.
     #[error("{0}")]
     Setting(String),

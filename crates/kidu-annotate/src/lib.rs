@@ -8,6 +8,7 @@
 //! This crate predicts nothing itself: probabilities and features come in as numbers.
 
 pub mod active;
+mod address;
 pub mod client;
 pub mod error;
 pub mod form;

@@ -1,13 +1,14 @@
 //! Carries a plan out: each step whole or not at all, nothing ever over another file.
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use kidu_core::{Progress, files, journal::Journal, run};
+use kidu_core::{Progress, Sha256Hex, files, journal::Journal, run};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -82,12 +83,27 @@ impl Workplace {
 
     /// Does what the plan says. Interrupted anywhere, the same import again completes it.
     pub(crate) fn carry_out(&self, plan: &mut Plan, progress: &dyn Progress) -> Result<()> {
+        self.announce(plan)?;
         let steps = plan.writes.len() + plan.moves.len() + plan.quarantine.len();
         progress.begin("write the dataset", "images", Some(steps as u64));
         let done = self.steps(plan, progress);
         progress.end();
         done?;
         provenance::save(&self.dir, &mut plan.entries)
+    }
+
+    /// Writes the lines of new images before the images: one that an interruption left without its line would count as
+    /// part of the dataset that was there before, and never be taken out again. A line without an image is dropped by the
+    /// next import.
+    fn announce(&self, plan: &Plan) -> Result<()> {
+        if plan.writes.is_empty() {
+            return Ok(());
+        }
+        let new: HashSet<&Sha256Hex> = plan.writes.iter().map(|(sha256, _)| sha256).collect();
+        let mut entries = provenance::load(&self.dir)?;
+        entries.retain(|e| !new.contains(&e.sha256));
+        entries.extend(plan.entries.iter().filter(|e| new.contains(&e.sha256)).cloned());
+        provenance::save(&self.dir, &mut entries)
     }
 
     fn steps(&self, plan: &Plan, progress: &dyn Progress) -> Result<()> {

@@ -15,8 +15,10 @@ use crate::{
 
 /// Folder of what was taken out, in the dataset's folder. Hidden, so that it is no class.
 pub(crate) const QUARANTINE: &str = ".quarantine";
-/// Longest name of a file in bytes, without its extension.
+/// Longest name of a new file in bytes, without its extension.
 const LONGEST: usize = 100;
+/// Bytes that the name of a file may have on any usual file system.
+const LONGEST_NAME: usize = 255;
 
 /// An annotated image, all its addresses gathered.
 #[derive(Clone, Debug)]
@@ -334,10 +336,13 @@ impl Planner<'_> {
     /// The path, or one with the start of the hash before its extension if another file has it.
     fn free(&mut self, path: String, sha256: &Sha256Hex) -> String {
         let (stem, extension) = path.rsplit_once('.').unwrap_or((&path, "jpg"));
+        let folder = stem.rfind('/').map_or(0, |at| at + 1);
         let short = sha256.short();
-        let more = (0u32..).map(|n| match n {
-            0 => format!("{stem}-{short}.{extension}"),
-            n => format!("{stem}-{short}-{n}.{extension}"),
+        let more = (0u32..).map(|n| {
+            let tail = if n == 0 { format!("-{short}.{extension}") } else { format!("-{short}-{n}.{extension}") };
+            // Images of the dataset may have names that leave no room.
+            let room = folder + LONGEST_NAME.saturating_sub(tail.len());
+            format!("{}{tail}", &stem[..stem.floor_char_boundary(room)])
         });
         let mut candidates = std::iter::once(path.clone()).chain(more);
         // Endless: one is free.

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use crate::{
     error::{ImportError, Result},
     options::LayoutChoice,
+    plan::QUARANTINE,
 };
 
 /// Extensions of image files, as the rest of Kidu reads them.
@@ -47,7 +48,7 @@ pub(crate) struct Target {
     pub(crate) images: Vec<Present>,
     /// Names of the class folders.
     pub(crate) classes: BTreeSet<String>,
-    /// All files in class folders, in lower case: some file systems do not tell cases apart.
+    /// All files in class folders and in quarantine, in lower case: some file systems do not tell cases apart.
     pub(crate) taken: HashSet<String>,
 }
 
@@ -72,6 +73,7 @@ impl Target {
                 target.classes.insert(class);
             }
         }
+        target.taken.extend(below(dir, QUARANTINE)?);
         files.sort();
         progress.begin("hash the dataset", "images", Some(files.len() as u64));
         let images: Result<Vec<Present>> = files
@@ -159,6 +161,16 @@ fn holds_images(folder: &Path) -> Result<bool> {
 /// The visible folders in a folder, sorted; none if it is not there.
 fn folders(folder: &Path) -> Result<Vec<String>> {
     entries(folder, Path::is_dir)
+}
+
+/// All files below a folder of the dataset, in lower case; none if it is not there.
+fn below(dir: &Path, folder: &str) -> Result<Vec<String>> {
+    let mut found: Vec<String> =
+        names(&dir.join(folder))?.iter().map(|name| format!("{folder}/{name}").to_lowercase()).collect();
+    for inner in folders(&dir.join(folder))? {
+        found.extend(below(dir, &format!("{folder}/{inner}"))?);
+    }
+    Ok(found)
 }
 
 /// The visible files in a folder, sorted; none if it is not there.

@@ -3,6 +3,8 @@
 //! Calls are synchronous, and no type of the SDK is public. Passing faults and throttling are tried again by the SDK; what
 //! remains is a [`CloudFormationError`] that says which permission, credential or name is missing.
 
+mod values;
+
 use std::{
     error::Error as StdError,
     hash::{BuildHasher, RandomState},
@@ -10,11 +12,12 @@ use std::{
 
 use aws_sdk_cloudformation::{
     Client,
-    types::{Capability, Change as SdkChange, ChangeSetType, Parameter},
+    types::{Capability, Change as SdkChange, ChangeSetType, Parameter, TemplateStage},
 };
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+pub use self::values::{Change, ChangeSetDescription, ChangeSetRequest, Event, StackDescription};
 use crate::{
     Aws, AwsSettings,
     fault::{self, Facts, Kind, no_credentials},
@@ -32,81 +35,6 @@ pub struct CloudFormationError {
 
 /// A result whose error is [`CloudFormationError`].
 pub type Result<T, E = CloudFormationError> = std::result::Result<T, E>;
-
-/// A stack.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StackDescription {
-    /// As `UPDATE_COMPLETE`.
-    pub status: String,
-    /// Its reason.
-    pub reason: Option<String>,
-    /// Names of its parameters.
-    pub parameters: Vec<String>,
-    /// What it hands out.
-    pub outputs: Vec<(String, String)>,
-    /// Whether it must not be deleted.
-    pub protected: bool,
-}
-
-/// A change of a resource.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Change {
-    /// `Add`, `Modify`, `Remove` ...
-    pub action: String,
-    /// The resource's name in the template.
-    pub logical_id: String,
-    /// Its type.
-    pub kind: String,
-    /// `True`, `False`, `Conditional`.
-    pub replacement: Option<String>,
-    /// What becomes of the old one.
-    pub policy: Option<String>,
-}
-
-/// A change set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ChangeSetDescription {
-    /// As `CREATE_COMPLETE`.
-    pub status: String,
-    /// Its reason.
-    pub reason: Option<String>,
-    /// Whether it may be executed.
-    pub executable: bool,
-    /// All changes.
-    pub changes: Vec<Change>,
-}
-
-/// An event of a stack.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Event {
-    /// Its identity.
-    pub id: String,
-    /// The resource's name in the template, or the stack's.
-    pub logical_id: String,
-    /// The resource's type.
-    pub kind: String,
-    /// The resource's status.
-    pub status: String,
-    /// Its reason.
-    pub reason: Option<String>,
-}
-
-/// A change set that is wanted.
-#[derive(Clone, Copy, Debug)]
-pub struct ChangeSetRequest<'a> {
-    /// The stack.
-    pub stack: &'a str,
-    /// The change set.
-    pub name: &'a str,
-    /// Whether it makes the stack.
-    pub create: bool,
-    /// The template, or its address (`https://`).
-    pub template: Result<&'a str, &'a str>,
-    /// Parameters; without a value the stack's own is kept.
-    pub parameters: &'a [(String, Option<String>)],
-    /// As `CAPABILITY_NAMED_IAM`.
-    pub capabilities: &'a [&'a str],
-}
 
 /// CloudFormation in a region of an account. Nothing is asked of AWS before the first call.
 #[derive(Clone, Debug)]
@@ -159,10 +87,28 @@ impl CloudFormation {
         Ok(Some(StackDescription {
             status: text(stack.stack_status().map(|s| s.as_str())),
             reason: stack.stack_status_reason().map(str::to_owned),
-            parameters: stack.parameters().iter().map(|p| text(p.parameter_key())).collect(),
+            parameters: stack
+                .parameters()
+                .iter()
+                .map(|p| (text(p.parameter_key()), text(p.parameter_value())))
+                .collect(),
             outputs: stack.outputs().iter().map(|o| (text(o.output_key()), text(o.output_value()))).collect(),
             protected: stack.enable_termination_protection().unwrap_or(false),
         }))
+    }
+
+    /// A stack's template as it was given, if the stack is there.
+    ///
+    /// # Errors
+    /// [`CloudFormationError`].
+    pub fn template(&self, stack: &str) -> Result<Option<String>> {
+        let action = format!("read the template of stack {stack}");
+        let request = self.client.get_template().stack_name(stack).template_stage(TemplateStage::Original).send();
+        match attempt(&action, request)? {
+            Ok(answer) => Ok(answer.template_body().map(str::to_owned)),
+            Err(facts) if is_missing(&facts) => Ok(None),
+            Err(facts) => Err(classify(action, &facts, "cloudformation:GetTemplate")),
+        }
     }
 
     /// Begins to make a change set.
@@ -188,6 +134,7 @@ impl CloudFormation {
             .set_template_body(wanted.template.ok().map(str::to_owned))
             .set_template_url(wanted.template.err().map(str::to_owned))
             .set_parameters(Some(wanted.parameters.iter().map(parameter).collect()))
+            .set_role_arn(wanted.role.map(str::to_owned))
             .set_capabilities(Some(wanted.capabilities.iter().map(|c| Capability::from(*c)).collect()))
             .send();
         wait(action, "cloudformation:CreateChangeSet", request).map(drop)
@@ -293,12 +240,13 @@ impl CloudFormation {
         }
     }
 
-    /// Begins to delete a stack.
+    /// Begins to delete a stack, by a role or by that which made it.
     ///
     /// # Errors
     /// [`CloudFormationError`].
-    pub fn delete_stack(&self, name: &str, token: &str) -> Result<()> {
-        let request = self.client.delete_stack().stack_name(name).client_request_token(token).send();
+    pub fn delete_stack(&self, name: &str, token: &str, role: Option<&str>) -> Result<()> {
+        let request = self.client.delete_stack().stack_name(name).client_request_token(token);
+        let request = request.set_role_arn(role.map(str::to_owned)).send();
         wait(format!("delete stack {name}"), "cloudformation:DeleteStack", request).map(drop)
     }
 }

@@ -43,9 +43,27 @@ fn a_stack_that_is_not_there_is_none() {
     assert_eq!(client.stack("kidu-foundation").unwrap(), None);
     let stack = client.stack("kidu-foundation").unwrap().unwrap();
     assert_eq!((stack.status.as_str(), stack.reason.as_deref()), ("UPDATE_ROLLBACK_COMPLETE", Some("no")));
-    assert_eq!(stack.parameters, ["AlertEmail"]);
+    assert_eq!(stack.parameters, [("AlertEmail".to_string(), "a@b.c".to_string())]);
     assert_eq!(stack.outputs, [("ArtifactsBucket".to_string(), "kidu-artifacts-1".to_string())]);
     assert!(stack.protected);
+}
+
+#[test]
+fn a_template_is_read_as_it_was_given() {
+    let there = answer("GetTemplate", "<TemplateBody>{&quot;Resources&quot;: {}}</TemplateBody>");
+    let missing = refusal("ValidationError", "Stack with id s does not exist");
+    let denied = refusal("AccessDenied", "no");
+    let server = RecordedAws::start(&[
+        ("GetTemplate", 200, &there),
+        ("GetTemplate", 400, &missing),
+        ("GetTemplate", 403, &denied),
+    ]);
+    let client = client(&server);
+    assert_eq!(client.template("s").unwrap().as_deref(), Some("{\"Resources\": {}}"));
+    assert!(server.bodies("GetTemplate")[0].contains("TemplateStage=Original"), "{:?}", server.bodies("GetTemplate"));
+    assert_eq!(client.template("s").unwrap(), None);
+    let error = client.template("s").unwrap_err().to_string();
+    assert!(error.contains("allow cloudformation:GetTemplate"), "{error}");
 }
 
 #[test]
@@ -86,6 +104,7 @@ fn a_change_set_is_asked_for_and_read_page_by_page() {
         template: Err("https://bucket/template.json"),
         parameters: &parameters,
         capabilities: &["CAPABILITY_NAMED_IAM"],
+        role: Some("arn:aws:iam::111122223333:role/kidu-github-cloudformation-eu-west-1"),
     };
     client.create_change_set(&request).unwrap();
     let sent = &server.bodies("CreateChangeSet")[0];
@@ -95,6 +114,7 @@ fn a_change_set_is_asked_for_and_read_page_by_page() {
         "Parameters.member.1.ParameterValue=a%20b",
         "Parameters.member.2.UsePreviousValue=true",
         "Capabilities.member.1=CAPABILITY_NAMED_IAM",
+        "RoleARN=arn%3Aaws%3Aiam%3A%3A111122223333%3Arole%2Fkidu-github-cloudformation-eu-west-1",
     ] {
         assert!(sent.contains(part), "{part}: {sent}");
     }
@@ -137,10 +157,10 @@ fn throttling_is_tried_again_and_refusals_say_what_to_allow() {
     let throttled = refusal("Throttling", "Rate exceeded");
     let done = answer("DeleteStack", "");
     let server = RecordedAws::start(&[("DeleteStack", 400, &throttled), ("DeleteStack", 200, &done)]);
-    client(&server).delete_stack("s", "token").unwrap();
+    client(&server).delete_stack("s", "token", None).unwrap();
     assert_eq!(server.requests().len(), 2);
     let denied = refusal("AccessDenied", "User: arn:aws:iam::1:user/ana is not authorized");
     let server = RecordedAws::start(&[("DeleteStack", 403, &denied)]);
-    let error = client(&server).delete_stack("s", "token").unwrap_err().to_string();
+    let error = client(&server).delete_stack("s", "token", None).unwrap_err().to_string();
     assert!(error.contains("cannot delete stack s") && error.contains("allow cloudformation:DeleteStack"), "{error}");
 }

@@ -13,6 +13,7 @@ pub mod hash;
 pub mod image_spec;
 pub mod journal;
 pub mod labels;
+pub mod markup;
 pub mod model;
 pub mod prediction;
 pub mod progress;

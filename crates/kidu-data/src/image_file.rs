@@ -7,6 +7,7 @@ use kidu_image::{DecodeError, Limits, RgbImage, decode};
 
 use crate::{
     check::Thumbnail,
+    decoded::Decoded,
     error::{DataError, Result},
 };
 
@@ -28,12 +29,19 @@ pub(crate) struct Checked {
     pub(crate) thumbnail: Option<Thumbnail>,
 }
 
-/// Reads, hashes and decodes a file, or says why it cannot be used.
-pub(crate) fn check(path: &Path, limits: &Limits, recognise: bool) -> Result<Checked, String> {
+/// Reads, hashes and decodes a file, or says why it cannot be used. One whose bytes were decoded before is not decoded
+/// again.
+pub(crate) fn check(path: &Path, limits: &Limits, recognise: bool, decoded: &Decoded) -> Result<Checked, String> {
     let bytes = read_bounded(path, limits)?;
-    let image = decode(&bytes, limits).map_err(|e| explain(&e))?;
-    let thumbnail = if recognise { Thumbnail::of(&image) } else { None };
-    Ok(Checked { sha256: Sha256Hex::of_bytes(&bytes), bytes: bytes.len() as u64, thumbnail })
+    let sha256 = Sha256Hex::of_bytes(&bytes);
+    let thumbnail = match decoded.get(&sha256, limits) {
+        Some(known) => known.filter(|_| recognise).cloned(),
+        None => {
+            let image = decode(&bytes, limits).map_err(|e| explain(&e))?;
+            if recognise { Thumbnail::of(&image) } else { None }
+        }
+    };
+    Ok(Checked { sha256, bytes: bytes.len() as u64, thumbnail })
 }
 
 /// Why an image is not read, with its limits under their keys.

@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod check;
+mod decoded;
 pub mod duplicates;
 pub mod error;
 mod image_file;
@@ -21,11 +22,12 @@ pub mod versions;
 mod working_copy;
 
 pub use archive::ArchiveLimits;
+pub use decoded::Decoded;
 pub use error::{DataError, Result};
 pub use image_file::load_one;
 pub use index::Index;
 pub use loader::{Batch, BatchLimit, EpochIter, Loader, LoaderOptions};
 pub use materialize::materialize;
-pub use prepare::{Prepared, Report, SummaryRow, prepare, summary};
+pub use prepare::{Prepared, Report, SummaryRow, prepare, prepare_decoded, summary};
 pub use settings::{CropMode, DataSettings, OnBadImage, OnDuplicate, OnNearDuplicate};
 pub use working_copy::working_copy;

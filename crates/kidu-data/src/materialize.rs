@@ -58,6 +58,9 @@ fn placed(manifest: &DatasetManifest) -> Result<Vec<DatasetItem>> {
     manifest.items.iter().map(item).collect()
 }
 
+/// Bytes that the name of a file may have on any usual file system.
+const LONGEST_NAME: usize = 255;
+
 /// Hands out the paths `<class>/<file>` or `<split>/<class>/<file>`, each once.
 pub(crate) struct Places<'a> {
     /// Where the images come from, for messages.
@@ -72,14 +75,15 @@ impl<'a> Places<'a> {
     }
 
     /// Where a file of a class goes. One whose name is taken gets the start of a hash, and then a number, before its
-    /// extension.
+    /// extension, and is shortened where it would be too long for a file system.
     pub(crate) fn path(&mut self, split: Option<Split>, class: &str, from: &str, hash: &Sha256Hex) -> Result<String> {
         let name = from.rsplit('/').next().unwrap_or(from);
         let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
         let short = hash.short();
         let folder = split.map_or_else(|| class.to_string(), |split| format!("{split}/{class}"));
         let names = std::iter::once(name.to_string()).chain((0..).map(|n| {
-            if n == 0 { format!("{stem}-{short}.{extension}") } else { format!("{stem}-{short}-{n}.{extension}") }
+            let tail = if n == 0 { format!("-{short}.{extension}") } else { format!("-{short}-{n}.{extension}") };
+            format!("{}{tail}", &stem[..stem.floor_char_boundary(LONGEST_NAME.saturating_sub(tail.len()))])
         }));
         for candidate in names {
             let path = format!("{folder}/{candidate}");
@@ -112,4 +116,25 @@ fn check_hash(path: &Path, expected: &Sha256Hex) -> Result<()> {
     }
     let (expected, found) = (expected.to_string(), found.to_string());
     Err(kidu_core::Error::HashMismatch { path: path.into(), expected, found }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_that_are_taken_stay_names_of_files() {
+        let mut places = Places::new(Path::new("root"));
+        let hash = Sha256Hex::of_bytes(b"x");
+        // Two bytes each: the cut must not part one.
+        let name = format!("{}.jpg", "é".repeat(125));
+        let paths: Vec<String> =
+            (0..3).map(|n| places.path(None, "sea", &format!("{n}/{name}"), &hash).unwrap()).collect();
+        assert_eq!(paths[0], format!("sea/{name}"));
+        assert!(paths[1].ends_with(&format!("é-{}.jpg", hash.short())) && paths[2].ends_with("-1.jpg"), "{paths:?}");
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("sea")).unwrap();
+        paths.iter().for_each(|path| fs::write(dir.path().join(path), "x").unwrap());
+        assert_eq!(fs::read_dir(dir.path().join("sea")).unwrap().count(), 3);
+    }
 }

@@ -1,5 +1,7 @@
 //! From a path to a frozen dataset: index, check, deduplicate, split, write the manifest.
 
+mod notes;
+
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
@@ -9,15 +11,17 @@ use kidu_core::{DatasetItem, DatasetManifest, Progress, Split, files};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use self::notes::{notes_on, notes_on_near, too_few_message};
 use crate::{
     archive,
-    duplicates::{self, DuplicateGroup, DuplicateKind, Fingerprint},
-    error::{DataError, LISTED, Result, listed},
+    decoded::Decoded,
+    duplicates::{self, DuplicateGroup, Fingerprint},
+    error::{DataError, Result, listed},
     image_file::{self, Checked},
     index::{Ignored, Index, Layout},
     leakage::{self, Look, Near, Placed},
     settings::{DataSettings, OnBadImage, OnNearDuplicate},
-    split::{self, Candidate, TooFew},
+    split::{self, Candidate},
     versions::{self, DataLineage, FoundFile},
 };
 
@@ -81,6 +85,21 @@ pub struct SummaryRow {
 /// [`DataError`]: settings out of range, a layout that is not understood, images that cannot be read (unless they are
 /// to be skipped), equal files where that matters (unless allowed or dropped), classes too small to be split.
 pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dyn Progress) -> Result<Prepared> {
+    prepare_decoded(settings, seed, out_dir, &Decoded::default(), progress)
+}
+
+/// As [`prepare()`], with what is known of images that were decoded before: they are read and hashed, not decoded again.
+/// The result is the same.
+///
+/// # Errors
+/// As there.
+pub fn prepare_decoded(
+    settings: &DataSettings,
+    seed: u64,
+    out_dir: &Path,
+    decoded: &Decoded,
+    progress: &dyn Progress,
+) -> Result<Prepared> {
     settings.validate()?;
     let pinned = versions::pinned_source(settings, progress)?;
     let Some(source) = &pinned else {
@@ -88,7 +107,7 @@ pub fn prepare(settings: &DataSettings, seed: u64, out_dir: &Path, progress: &dy
         return Err(DataError::Setting { key: "data.root".into(), reason: reason.into() });
     };
     let index = Index::of(&archive::opened(source, out_dir, progress)?)?;
-    let checked = check_images(&index, settings, progress)?;
+    let checked = check_images(&index, settings, decoded, progress)?;
     let (good, skipped) = part_bad(checked, settings.on_bad_image, index.entries.len())?;
     let mut notes = index.notes.clone();
     let snapshot = snapshot_of(&index, source, &good, &skipped, settings, &mut notes)?;
@@ -146,13 +165,18 @@ impl Good {
 }
 
 /// Reads, hashes and decodes every file once, in parallel; the results are in the order of the index.
-fn check_images(index: &Index, settings: &DataSettings, progress: &dyn Progress) -> Result<Vec<Result<Good, Problem>>> {
+fn check_images(
+    index: &Index,
+    settings: &DataSettings,
+    decoded: &Decoded,
+    progress: &dyn Progress,
+) -> Result<Vec<Result<Good, Problem>>> {
     let limits = settings.limits();
     let pool = settings.pool()?;
     let recognise = settings.on_near_duplicate != OnNearDuplicate::Allow;
     progress.begin("check images", "images", Some(index.entries.len() as u64));
     let check = |(entry, item): (usize, &crate::index::IndexEntry)| {
-        let result = image_file::check(&index.root.join(&item.path), &limits, recognise);
+        let result = image_file::check(&index.root.join(&item.path), &limits, recognise, decoded);
         progress.advance(1);
         match result {
             Ok(file) => Ok(Good { entry, file }),
@@ -255,27 +279,6 @@ fn part_near(index: &Index, mut kept: Vec<Good>, settings: &DataSettings) -> Res
     Ok((kept, near))
 }
 
-fn notes_on_near(near: &Near, moved: usize) -> Vec<String> {
-    let mut notes = Vec::new();
-    match (near.across.len(), near.dropped.len()) {
-        (0, _) => {}
-        (pairs, 0) => notes.push(format!(
-            "{pairs} pairs of images look nearly the same in different splits (data.on_near_duplicate=warn), see {}: \
-             figures on val and test may be too good, as by {}",
-            Report::FILE,
-            near.across[0]
-        )),
-        (_, dropped) => notes.push(format!(
-            "{dropped} images that look nearly like others in val or test were left out, see {}",
-            Report::FILE
-        )),
-    }
-    if moved > 0 {
-        notes.push(format!("{moved} images went to the split of others that look nearly the same"));
-    }
-    notes
-}
-
 /// A class must not vanish because all its images were skipped or dropped.
 fn check_every_class_is_left(index: &Index, kept: &[Good], source: &Path) -> Result<()> {
     let mut trainable = vec![false; index.classes.len()];
@@ -292,52 +295,6 @@ fn check_every_class_is_left(index: &Index, kept: &[Good], source: &Path) -> Res
         listed(&gone, ", ")
     );
     Err(DataError::Classes { path: source.into(), reason })
-}
-
-fn too_few_message(too_few: &[TooFew]) -> String {
-    let classes: Vec<String> = too_few.iter().map(|t| format!("'{}' ({} images)", t.class, t.images)).collect();
-    let (needed, splits) = too_few
-        .first()
-        .map(|t| (t.needed, t.splits.iter().map(|s| s.name()).collect::<Vec<_>>().join(", ")))
-        .unwrap_or_default();
-    format!(
-        "too few images to split: {}; each class needs at least {needed}, one for each of {splits}. Add images, remove \
-         the class, or set a share of data.train_val_test_split to 0",
-        listed(&classes, ", ")
-    )
-}
-
-fn notes_on(skipped: &[Problem], groups: &[DuplicateGroup]) -> Vec<String> {
-    let mut notes: Vec<String> =
-        skipped.iter().take(LISTED).map(|(path, reason)| format!("left out {path}: {reason}")).collect();
-    if skipped.len() > LISTED {
-        notes.push(format!(
-            "left out {} more images that cannot be read, see {}",
-            skipped.len() - LISTED,
-            Report::FILE
-        ));
-    }
-    let dropped = |wanted: fn(DuplicateKind) -> bool| {
-        groups.iter().filter(|g| wanted(g.kind)).map(|g| g.dropped.len()).sum::<usize>()
-    };
-    let repeated = dropped(|k| k == DuplicateKind::Repetition);
-    if repeated > 0 {
-        notes.push(format!("{repeated} files repeat another of their class and were left out, see {}", Report::FILE));
-    }
-    let spoiling = dropped(|k| k != DuplicateKind::Repetition);
-    if spoiling > 0 {
-        notes.push(format!(
-            "{spoiling} files equal to others in another split or class were left out, see {}",
-            Report::FILE
-        ));
-    }
-    let allowed = groups.iter().filter(|g| g.dropped.is_empty()).count();
-    if allowed > 0 {
-        notes.push(format!(
-            "{allowed} sets of equal files were kept (data.on_duplicate=allow): figures on val and test may be too good"
-        ));
-    }
-    notes
 }
 
 /// The data version that the images are. Where a version was asked for they must be that one.

@@ -6,6 +6,7 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
+use kidu_core::markup::escape;
 use kidu_pipeline::{LedgerEntry, text};
 use serde::{Deserialize, Serialize};
 
@@ -284,10 +285,6 @@ fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     };
     let rows: String = rows.iter().map(row).collect();
     format!("<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::{
     endpoint::{Endpoint, ModelName},
     form::Form,
     metrics::Metrics,
+    reach,
     result::{TaskResult, answer},
     task::Task,
     watch::ModelWatch,
@@ -85,7 +86,10 @@ impl Batcher {
         metrics.batch.observe(tasks.len() as f64);
         let read: Vec<Result<Task, TaskFailure>> = tasks
             .iter()
-            .map(|t| Task::read(t, &form.image_key).map_err(|message| TaskFailure::new("bad_task", message)))
+            .map(|t| {
+                let task = Task::read(t, &form.image_key).map_err(|message| TaskFailure::new("bad_task", message))?;
+                reach::check(&task.address, self.0.fetcher.options()).map(|()| task)
+            })
             .collect();
         // Without a known model the first answers say which it is.
         let known = self.0.watch.model(deadline.min(Duration::from_secs(5))).await.map(|info| info.model.clone());

@@ -14,6 +14,8 @@ pub mod error;
 pub mod event;
 mod metrics;
 pub mod options;
+mod reach;
+mod secrets;
 pub mod server;
 pub mod task;
 pub mod training;

@@ -1,13 +1,18 @@
 //! Tasks of `/predict`: where their images are.
 
 use kidu_fetch::Address;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
+
+/// The most tasks of a request. Label Studio sends all that are selected at once, and waits for 100 s.
+pub const MAX_TASKS: usize = 100_000;
 
 /// The body of `/predict`.
 #[derive(Debug, Deserialize)]
 pub struct PredictBody {
-    /// The tasks, each answered at its place. Kept as values: one that is broken costs no other.
+    /// The tasks, each answered at its place. Kept as values: one that is broken costs no other. At most one more than
+    /// [`MAX_TASKS`] are read.
+    #[serde(deserialize_with = "few")]
     pub tasks: Vec<Value>,
     /// The labelling configuration.
     #[serde(default)]
@@ -15,6 +20,31 @@ pub struct PredictBody {
     /// `<project id>.<creation time>`.
     #[serde(default)]
     pub project: Option<Value>,
+}
+
+/// A list of which no more is taken than shows that it is too long: a task of one byte takes a hundred in memory.
+fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Value>, D::Error> {
+    struct Few;
+    impl<'de> de::Visitor<'de> for Few {
+        type Value = Vec<Value>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a list of tasks")
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Value>, A::Error> {
+            let mut tasks = Vec::new();
+            while tasks.len() <= MAX_TASKS {
+                match list.next_element()? {
+                    Some(task) => tasks.push(task),
+                    None => return Ok(tasks),
+                }
+            }
+            while list.next_element::<de::IgnoredAny>()?.is_some() {}
+            Ok(tasks)
+        }
+    }
+    deserializer.deserialize_seq(Few)
 }
 
 /// A task that can be predicted.
@@ -56,6 +86,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_list_without_end_takes_no_memory_without_end() {
+        let read = |n: usize| {
+            let text = format!(r#"{{"tasks":[{}]}}"#, vec!["0"; n].join(","));
+            serde_json::from_str::<PredictBody>(&text).unwrap().tasks.len()
+        };
+        assert_eq!((read(0), read(MAX_TASKS), read(3 * MAX_TASKS)), (0, MAX_TASKS, MAX_TASKS + 1));
+        assert!(serde_json::from_str::<PredictBody>(r#"{"tasks":{"id":1}}"#).is_err());
+    }
 
     #[test]
     fn the_address_is_found_under_the_forms_key() {

@@ -16,9 +16,10 @@ pub use axis::{Axis, Scale};
 pub use bars::bars;
 pub use chart::{Chart, Mark, Series, Style, figure};
 pub use colormap::inferno;
+pub use kidu_core::markup::escape;
 pub use parallel::{Coordinate, Thread, Ticks, parallel_coordinates};
 pub use png::{PlotError, png};
-pub use svg::{Anchor, Frame, GRID, INK, Svg, blue, escape, short, shorten};
+pub use svg::{Anchor, Frame, GRID, INK, Svg, blue, short, shorten};
 
 /// Ten colours that differ in hue and lightness.
 pub const COLOURS: [&str; 10] =

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use kidu_core::markup::escape;
+
 /// Dark grey of text and axes.
 pub const INK: &str = "#222222";
 /// Light grey of grids.
@@ -144,24 +146,6 @@ impl Frame {
     }
 }
 
-/// Text for XML and HTML, inside elements and attributes. Control characters, which XML forbids, become U+FFFD.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\t' | '\n' | '\r' => out.push(' '),
-            c if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') => out.push('\u{FFFD}'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// At most `max` characters; of a longer text, its beginning and its end, by which similar names differ.
 pub fn shorten(text: &str, max: usize) -> String {
     let count = text.chars().count();
@@ -194,8 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_escaped_and_shortened_by_characters() {
-        assert_eq!(escape("<a href='x'>&\"\u{1}\n"), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\u{FFFD} ");
+    fn text_is_shortened_by_characters() {
         assert_eq!(shorten("éééé", 4), "éééé");
         assert_eq!(shorten("éabcdü", 4), "éa…ü");
         assert_eq!(shorten("ab", 1), "…");

@@ -353,6 +353,9 @@ pub(crate) struct PipelineShowArgs {
     /// How to draw it.
     #[arg(long, env = "KIDU_FORMAT", value_enum, default_value_t = GraphFormat::Text)]
     pub(crate) format: GraphFormat,
+    /// The deploy pipeline and the annotation too: the whole circle.
+    #[arg(long)]
+    pub(crate) all: bool,
     /// The same as --format json.
     #[arg(long)]
     pub(crate) json: bool,

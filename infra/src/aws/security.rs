@@ -31,6 +31,23 @@ resources! {
         tags: "Tags",
     } [arn: "Arn", role_id: "RoleId"]
 
+    /// Who signs the tokens of identities elsewhere. An account has one for each address.
+    IdentityProvider = "AWS::IAM::OIDCProvider" {
+        url: "Url" replace,
+        client_id_list: "ClientIdList",
+        thumbprint_list: "ThumbprintList",
+        tags: "Tags",
+    } [arn: "Arn"]
+
+    /// A policy that counts for itself: those inside a role may not exceed a size together.
+    ManagedPolicy = "AWS::IAM::ManagedPolicy" {
+        managed_policy_name: "ManagedPolicyName" replace,
+        description: "Description" replace,
+        path: "Path" replace,
+        policy_document: "PolicyDocument",
+        roles: "Roles",
+    } [policy_arn: "PolicyArn"]
+
     /// A policy of roles that stand elsewhere.
     Policy = "AWS::IAM::Policy" {
         policy_name: "PolicyName",

@@ -5,7 +5,6 @@ use std::{
     io::{self, BufRead, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
-    time::Instant,
 };
 
 use clap::{Args, ValueHint};
@@ -13,14 +12,11 @@ use kidu_core::files;
 use kidu_infra::{
     Error,
     core::{Assembly, StackArtifact},
-    deploy::{
-        self, Account, CallError, DeployError, DeployedStack, Deployment, INSTALLATION, Observer, ResourceChange, Told,
-        judge,
-    },
+    deploy::{self, Account, CallError, DeployError, DeployedStack, Deployment, INSTALLATION, judge},
 };
 use serde_json::json;
 
-use super::{REFUSED, SettingsArgs, note, print};
+use super::{REFUSED, SettingsArgs, note, print, watch::Console};
 use crate::account::AwsAccount;
 
 /// Which stacks, of what, where.
@@ -45,6 +41,23 @@ pub(super) struct StackArgs {
     json: bool,
 }
 
+/// By whose rights CloudFormation makes and deletes resources.
+#[derive(Args, Debug)]
+struct RoleArgs {
+    /// The role by which CloudFormation makes and deletes the resources, such as that of the stack github; it stays the stack's own.
+    /// Without it: the one of before, or the caller's rights.
+    #[arg(long, env = "KIDU_CLOUDFORMATION_ROLE_ARN", value_name = "ARN", value_parser = role_arn)]
+    role_arn: Option<String>,
+}
+
+fn role_arn(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    match parts.as_slice() {
+        ["arn", _, "iam", "", account, role] if account.len() == 12 && role.starts_with("role/") => Ok(text.into()),
+        _ => Err("the ARN of a role, as in arn:aws:iam::111122223333:role/NAME".into()),
+    }
+}
+
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   kidu-infra deploy --plan                                     what would change
@@ -54,6 +67,8 @@ pub(super) struct StackArgs {
 pub(super) struct DeployArgs {
     #[command(flatten)]
     stacks: StackArgs,
+    #[command(flatten)]
+    role: RoleArgs,
     /// A parameter; may be repeated. Others keep their value, or take their default.
     #[arg(long = "parameter", value_name = "NAME=VALUE")]
     parameters: Vec<String>,
@@ -73,6 +88,8 @@ pub(super) struct DeployArgs {
 pub(super) struct DestroyArgs {
     #[command(flatten)]
     stacks: StackArgs,
+    #[command(flatten)]
+    role: RoleArgs,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
@@ -82,43 +99,6 @@ pub(super) struct DestroyArgs {
 pub(super) struct StatusArgs {
     #[command(flatten)]
     stacks: StackArgs,
-}
-
-/// Progress as lines on standard error.
-struct Console {
-    started: Instant,
-}
-
-impl Observer for Console {
-    fn tell(&self, told: Told<'_>) {
-        let seconds = self.started.elapsed().as_secs();
-        let clock = format!("{:>3}:{:02}", seconds / 60, seconds % 60);
-        match told {
-            Told::Begins { stack, what } => note(&format!("{clock}  {stack} {what}")),
-            Told::Changes { changes, .. } => {
-                changes.iter().for_each(|change| note(&format!("        {}", line(change))))
-            }
-            Told::Event { event, .. } => {
-                let reason = event.reason.as_deref().filter(|r| !r.is_empty());
-                let reason = reason.map(|r| format!(": {r}")).unwrap_or_default();
-                note(&format!("{clock}  {:40} {}{reason}", event.logical_id, event.status));
-            }
-        }
-    }
-}
-
-fn line(change: &ResourceChange) -> String {
-    let sign = match change.action.as_str() {
-        "Add" => "+",
-        "Remove" => "-",
-        _ => "~",
-    };
-    let replaced = match change.replacement.as_deref() {
-        Some("True") => ", replaced",
-        Some("Conditional") => ", perhaps replaced",
-        _ => "",
-    };
-    format!("{sign} {} ({}){replaced}", change.logical_id, change.kind)
 }
 
 impl StackArgs {
@@ -175,16 +155,8 @@ impl DeployArgs {
             return Err(DeployError::Parameter { name: name.clone(), reason }.into());
         }
         // What the synthesis was asked for holds for the stacks too.
-        let settings = &self.stacks.settings;
-        let asked = [
-            ("Foundation", Some(settings.foundation.clone())),
-            ("SageMakerProjectName", Some(settings.project.clone())),
-            ("ImageTag", settings.image_tag.clone()),
-        ];
-        for (name, value) in asked {
-            if let Some(value) = value {
-                values.entry(name.into()).or_insert(value);
-            }
+        for (name, value) in self.stacks.settings.parameters() {
+            values.entry(name).or_insert(value);
         }
         Ok(values)
     }
@@ -209,9 +181,10 @@ pub(super) fn deploy(arguments: &DeployArgs) -> anyhow::Result<ExitCode> {
     let (account, assembly) = arguments.stacks.open()?;
     let wanted = arguments.stacks.wanted(&assembly)?;
     let parameters = arguments.parameters(&wanted)?;
-    let console = Console { started: Instant::now() };
+    let console = Console::start()?;
     let mut results = Vec::new();
     for (artifact, stack) in &wanted {
+        console.turn_to(&artifact.name);
         let foundation = account.stack(&arguments.stacks.name_of(INSTALLATION[0])).map_err(DeployError::from)?;
         let bucket = foundation.as_ref().and_then(deploy::bucket_of);
         let deployment = Deployment {
@@ -221,6 +194,7 @@ pub(super) fn deploy(arguments: &DeployArgs) -> anyhow::Result<ExitCode> {
             bucket,
             allow_replacement: arguments.allow_replacement,
             plan_only: arguments.plan,
+            role: arguments.role.role_arn.as_deref(),
         };
         let (ended, now) = match deploy::deploy(&account, &console, &deployment) {
             // What a plan cannot look at yet is told, and the others are planned all the same.
@@ -276,9 +250,10 @@ pub(super) fn destroy(arguments: &DestroyArgs) -> anyhow::Result<ExitCode> {
         note("nothing was deleted");
         return Ok(ExitCode::from(REFUSED));
     }
-    let console = Console { started: Instant::now() };
-    for (_, stack) in &there {
-        deploy::destroy(&account, &console, stack)?;
+    let console = Console::start()?;
+    for (artifact, stack) in &there {
+        console.turn_to(&artifact.name);
+        deploy::destroy(&account, &console, stack, arguments.role.role_arn.as_deref())?;
         if !arguments.stacks.json {
             print(&format!("{stack:24} deleted"))?;
         }

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::OutputsArgs;
+use kidu_infra::{core::Assembly, diff::StackDiff};
+
+use super::{DiffArgs, OutputsArgs};
 
 /// Whatever was written after the verb.
 #[derive(Args, Debug)]
@@ -17,7 +19,7 @@ pub(super) type DeployArgs = AnyArgs;
 pub(super) type DestroyArgs = AnyArgs;
 pub(super) type StatusArgs = AnyArgs;
 
-fn missing() -> anyhow::Result<ExitCode> {
+fn missing<T>() -> anyhow::Result<T> {
     anyhow::bail!("this kidu-infra was built without AWS; build it with the cargo feature 'deploy' (on by default)")
 }
 
@@ -30,6 +32,10 @@ pub(super) fn destroy(_: &DestroyArgs) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn status(_: &StatusArgs) -> anyhow::Result<ExitCode> {
+    missing()
+}
+
+pub(super) fn diff(_: &DiffArgs, _: &Assembly) -> anyhow::Result<Vec<StackDiff>> {
     missing()
 }
 

@@ -1,12 +1,14 @@
 //! Lists of actions that several policies allow together.
 
 /// Making, changing and removing roles with policies of their own.
-pub(crate) const MANAGE_ROLES: [&str; 10] = [
+pub(crate) const MANAGE_ROLES: [&str; 12] = [
     "iam:CreateRole",
     "iam:DeleteRole",
     "iam:DeleteRolePolicy",
     "iam:GetRole",
     "iam:GetRolePolicy",
+    "iam:ListAttachedRolePolicies",
+    "iam:ListRolePolicies",
     "iam:PutRolePolicy",
     "iam:TagRole",
     "iam:UntagRole",

@@ -9,8 +9,8 @@ pub struct DeployedStack {
     pub status: String,
     /// Its reason, if it has one.
     pub reason: Option<String>,
-    /// Names of its parameters.
-    pub parameters: Vec<String>,
+    /// Its parameters and their values; what must not be shown is stars.
+    pub parameters: Vec<(String, String)>,
     /// What it hands out, by name.
     pub outputs: Vec<(String, String)>,
     /// Whether it must not be deleted.
@@ -84,6 +84,8 @@ pub struct NewChangeSet<'a> {
     pub parameters: &'a [(String, Option<String>)],
     /// What the template is allowed to make.
     pub capabilities: &'a [&'static str],
+    /// The role by which CloudFormation makes the resources; nothing: the one of before, or the caller's rights.
+    pub role: Option<&'a str>,
 }
 
 /// Why a call failed: a sentence that says what, why and what to do.
@@ -100,6 +102,11 @@ pub trait Account {
     /// # Errors
     /// [`CallError`], as of all calls.
     fn stack(&self, name: &str) -> Called<Option<DeployedStack>>;
+    /// The template of a stack as it was given, if the stack is there.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    fn template(&self, stack: &str) -> Called<Option<String>>;
     /// Begins to make a change set.
     ///
     /// # Errors
@@ -132,11 +139,11 @@ pub trait Account {
     fn newest_event(&self, stack: &str) -> Called<Option<String>> {
         Ok(self.events(stack, None)?.pop().map(|event| event.id))
     }
-    /// Begins to delete a stack.
+    /// Begins to delete a stack, by a role or by that which made it.
     ///
     /// # Errors
     /// [`CallError`].
-    fn delete_stack(&self, name: &str, token: &str) -> Called<()>;
+    fn delete_stack(&self, name: &str, token: &str, role: Option<&str>) -> Called<()>;
     /// Writes a template into a bucket, and gives its address.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! A stack out of an account.
 
 use super::{
-    Account, DeployError, Observer, Told,
+    Account, DeployError, Observer, Operation, Told,
     judge::{self, Next},
     newest,
     up::token,
@@ -12,14 +12,20 @@ use crate::core::Template;
 /// How often a stack is looked at that shows no sign of its deletion.
 const LOOKS: u32 = 60;
 
-/// Deletes a stack and waits for the end. Gives whether it was there.
+/// Deletes a stack, by a role or by that which made it, and waits for the end. Gives whether it was there.
 ///
 /// # Errors
 /// [`DeployError`].
-pub fn destroy(account: &dyn Account, observer: &dyn Observer, stack: &str) -> Result<bool, DeployError> {
+pub fn destroy(
+    account: &dyn Account,
+    observer: &dyn Observer,
+    stack: &str,
+    role: Option<&str>,
+) -> Result<bool, DeployError> {
     let mut present = account.stack(stack)?;
     if judge::next(present.as_ref()) == Next::Wait {
         observer.tell(Told::Begins { stack, what: "has an operation under way, which is waited for" });
+        observer.tell(Told::Underway { stack, operation: Operation::Other });
         present = wait(account, observer, stack, newest(account, stack)?)?.0;
     }
     let Some(now) = present else { return Ok(false) };
@@ -30,7 +36,8 @@ pub fn destroy(account: &dyn Account, observer: &dyn Observer, stack: &str) -> R
     }
     observer.tell(Told::Begins { stack, what: "is deleted" });
     let before = newest(account, stack)?;
-    account.delete_stack(stack, &token("kidu-delete", before.as_deref()))?;
+    observer.tell(Told::Underway { stack, operation: Operation::Deletion });
+    account.delete_stack(stack, &token("kidu-delete", before.as_deref()), role)?;
     let mut events = Vec::new();
     for _ in 0..LOOKS {
         let (after, seen) = wait(account, observer, stack, events.last().map_or(before.clone(), id_of))?;

@@ -80,6 +80,18 @@ pub struct Risk {
     pub what: &'static str,
 }
 
+/// What holds content and leaves its stack but not the account: from then on nobody updates, watches or removes it. That
+/// loses nothing, so it is told and not refused.
+pub fn left(changes: &[ResourceChange]) -> Vec<Risk> {
+    let left = |change: &ResourceChange| {
+        let kept = change.action == "Remove" && change.policy.as_deref().is_some_and(|p| p.starts_with("Retain"));
+        let what = "stays in the account without an owner";
+        let stateful = STATEFUL.contains(&change.kind.as_str());
+        (stateful && kept).then(|| Risk { logical_id: change.logical_id.clone(), kind: change.kind.clone(), what })
+    };
+    changes.iter().filter_map(left).collect()
+}
+
 /// The changes that take away what cannot be made again.
 pub fn risks(changes: &[ResourceChange]) -> Vec<Risk> {
     let risk = |change: &ResourceChange| {
@@ -206,7 +218,11 @@ mod tests {
         assert_eq!(risky(change("Modify", "AWS::S3::Bucket", Some("True"), None)), Some("is replaced"));
         assert_eq!(risky(change("Modify", "AWS::S3::Bucket", Some("Conditional"), None)), Some("may be replaced"));
         assert_eq!(risky(change("Remove", "AWS::ECR::Repository", None, Some("Delete"))), Some("is removed"));
-        assert_eq!(risky(change("Remove", "AWS::S3::Bucket", None, Some("Retain"))), None);
+        let kept = change("Remove", "AWS::S3::Bucket", None, Some("Retain"));
+        assert_eq!(left(std::slice::from_ref(&kept))[0].what, "stays in the account without an owner");
+        assert_eq!(left(&[change("Remove", "AWS::S3::Bucket", None, Some("Delete"))]), []);
+        assert_eq!(left(&[change("Remove", "AWS::Lambda::Function", None, Some("Retain"))]), []);
+        assert_eq!(risky(kept), None);
         assert_eq!(risky(change("Modify", "AWS::S3::Bucket", Some("False"), None)), None);
         assert_eq!(risky(change("Remove", "AWS::Lambda::Function", None, None)), None);
         assert_eq!(risky(change("Add", "AWS::S3::Bucket", None, None)), None);

@@ -4,6 +4,7 @@
 //! repeated: a run that was cut off, or its operation, is taken up by the next one.
 
 pub mod account;
+mod compare;
 mod down;
 pub mod judge;
 mod up;
@@ -13,6 +14,7 @@ use std::fmt::Write;
 use self::judge::{Cause, Risk};
 pub use self::{
     account::{Account, CallError, ChangeSet, DeployedStack, NewChangeSet, ResourceChange, StackEvent, TemplateSource},
+    compare::{Wanted, compare},
     down::{destroy, kept},
     up::{Deployment, Ended, bucket_of, deploy},
 };
@@ -20,6 +22,23 @@ pub use self::{
 /// The stacks that make an installation, in their order. `inference` is deployed by `model-deploy`, once for each stage;
 /// `project` is `model-build`, `model-deploy` and `monitoring` for SageMaker Studio.
 pub const INSTALLATION: [&str; 5] = ["foundation", "model-build", "model-deploy", "monitoring", "catalog"];
+
+/// The stack of the roles by which GitHub's workflows come into an account. It is no part of an installation: who may deploy is
+/// decided by a person, not by a workflow.
+pub const GITHUB: &str = "github";
+
+/// What CloudFormation does with a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// It is made.
+    Creation,
+    /// It is changed.
+    Update,
+    /// It is deleted.
+    Deletion,
+    /// What somebody else, or an earlier run, began.
+    Other,
+}
 
 /// What an observer is told of.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +56,20 @@ pub enum Told<'a> {
         stack: &'a str,
         /// The changes.
         changes: &'a [ResourceChange],
+    },
+    /// What a change set takes out of the stack and leaves in the account.
+    Left {
+        /// The stack in the account.
+        stack: &'a str,
+        /// The resource.
+        resource: &'a Risk,
+    },
+    /// From here on the account goes on by itself, whoever watches.
+    Underway {
+        /// The stack in the account.
+        stack: &'a str,
+        /// What goes on.
+        operation: Operation,
     },
     /// Something happened to a resource.
     Event {
@@ -105,6 +138,14 @@ pub enum DeployError {
         /// Its name.
         name: String,
         /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A stack whose template nobody here has made.
+    #[error("stack '{stack}': its template is no JSON ({reason}): it was not made by kidu-infra; leave the stack out")]
+    NotOurs {
+        /// The stack in the account.
+        stack: String,
+        /// Where its text is no JSON.
         reason: String,
     },
     /// A template that is too large for a request, and no bucket for it.

@@ -1,168 +1,13 @@
-use std::{cell::RefCell, collections::BTreeMap};
+mod compare;
+mod script;
+
+use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{account::Called, *};
+use self::script::{Script, Watch, modify};
+use super::*;
 use crate::core::{StackArtifact, Template};
-
-/// An account that plays CloudFormation for one stack: what is executed happens after two looks.
-#[derive(Default)]
-struct Script {
-    state: RefCell<State>,
-    /// How an execution ends.
-    ends_as: &'static str,
-    /// Events of an execution: name, status, reason.
-    happens: Vec<(&'static str, &'static str, &'static str)>,
-    /// What a change set holds, or why it failed.
-    changes: Vec<ResourceChange>,
-    fails: Option<&'static str>,
-    tokens: RefCell<Vec<String>>,
-}
-
-#[derive(Default)]
-struct State {
-    stack: Option<DeployedStack>,
-    pending: Option<(u32, String)>,
-    sets: BTreeMap<String, ChangeSet>,
-    events: Vec<StackEvent>,
-    calls: Vec<String>,
-}
-
-impl Script {
-    fn with(status: &str) -> Self {
-        let script =
-            Self { ends_as: "UPDATE_COMPLETE", changes: vec![modify("Queue", "AWS::SQS::Queue")], ..Self::default() };
-        if !status.is_empty() {
-            let stack =
-                DeployedStack { status: status.into(), parameters: vec!["Old".into()], ..DeployedStack::default() };
-            script.state.borrow_mut().stack = Some(stack);
-        }
-        script
-    }
-
-    fn calls(&self) -> Vec<String> {
-        self.state.borrow().calls.clone()
-    }
-
-    fn call(&self, what: impl Into<String>) {
-        self.state.borrow_mut().calls.push(what.into());
-    }
-}
-
-fn modify(id: &str, kind: &str) -> ResourceChange {
-    ResourceChange { action: "Modify".into(), logical_id: id.into(), kind: kind.into(), ..ResourceChange::default() }
-}
-
-impl Account for Script {
-    fn stack(&self, _: &str) -> Called<Option<DeployedStack>> {
-        let mut state = self.state.borrow_mut();
-        if let Some((looks, end)) = state.pending.take() {
-            if looks > 0 {
-                state.pending = Some((looks - 1, end));
-            } else if end == "DELETE_COMPLETE" {
-                state.stack = None;
-            } else if let Some(stack) = &mut state.stack {
-                stack.status = end;
-            }
-        }
-        Ok(state.stack.clone())
-    }
-
-    fn create_change_set(&self, wanted: &NewChangeSet<'_>) -> Called<()> {
-        if wanted.create {
-            let holds = DeployedStack { status: "REVIEW_IN_PROGRESS".into(), ..DeployedStack::default() };
-            self.state.borrow_mut().stack.get_or_insert(holds);
-        }
-        let what = if wanted.create { "create" } else { "update" };
-        let place = match wanted.template {
-            TemplateSource::Body(_) => "body",
-            TemplateSource::Url(url) => url,
-        };
-        self.call(format!("{what} {} {place} {:?} {:?}", wanted.stack, wanted.parameters, wanted.capabilities));
-        let set = match self.fails {
-            Some(reason) => ChangeSet { status: "FAILED".into(), reason: Some(reason.into()), ..ChangeSet::default() },
-            None => ChangeSet {
-                status: "CREATE_COMPLETE".into(),
-                executable: true,
-                changes: self.changes.clone(),
-                ..ChangeSet::default()
-            },
-        };
-        self.state.borrow_mut().sets.insert(wanted.name.into(), set);
-        Ok(())
-    }
-
-    fn change_set(&self, _: &str, name: &str) -> Called<Option<ChangeSet>> {
-        Ok(self.state.borrow().sets.get(name).cloned())
-    }
-
-    fn delete_change_set(&self, _: &str, name: &str) -> Called<()> {
-        self.call("remove change set");
-        self.state.borrow_mut().sets.remove(name);
-        Ok(())
-    }
-
-    fn execute(&self, stack: &str, _: &str, token: &str) -> Called<()> {
-        self.call("execute");
-        let mut tokens = self.tokens.borrow_mut();
-        assert!(!tokens.contains(&token.to_string()), "the token {token} again");
-        tokens.push(token.into());
-        let mut state = self.state.borrow_mut();
-        let running = DeployedStack { status: "UPDATE_IN_PROGRESS".into(), ..DeployedStack::default() };
-        state.stack.get_or_insert_with(|| running.clone()).status = running.status.clone();
-        state.pending = Some((2, self.ends_as.into()));
-        let first = (stack, "UPDATE_IN_PROGRESS", "");
-        for (n, (id, status, reason)) in [first].into_iter().chain(self.happens.iter().copied()).enumerate() {
-            state.events.push(StackEvent {
-                id: format!("e{}-{n}", tokens.len()),
-                logical_id: id.into(),
-                kind: "AWS::S3::Bucket".into(),
-                status: status.into(),
-                reason: Some(reason.into()),
-            });
-        }
-        Ok(())
-    }
-
-    fn events(&self, _: &str, after: Option<&str>) -> Called<Vec<StackEvent>> {
-        let events = self.state.borrow().events.clone();
-        let start = after.and_then(|id| events.iter().position(|e| e.id == id)).map_or(0, |at| at + 1);
-        Ok(events[start..].to_vec())
-    }
-
-    fn delete_stack(&self, name: &str, _: &str) -> Called<()> {
-        self.call(format!("delete {name}"));
-        let mut state = self.state.borrow_mut();
-        let id = format!("d{}", state.events.len());
-        let status = "DELETE_IN_PROGRESS".into();
-        state.events.push(StackEvent { id, logical_id: name.into(), status, ..StackEvent::default() });
-        if let Some(stack) = &mut state.stack {
-            stack.status = "DELETE_IN_PROGRESS".into();
-        }
-        state.pending = Some((1, self.ends_as.into()));
-        Ok(())
-    }
-
-    fn upload(&self, bucket: &str, key: &str, _: &str) -> Called<String> {
-        Ok(format!("https://{bucket}/{}", key.rsplit('/').next().unwrap().len()))
-    }
-
-    fn pause(&self) {}
-}
-
-/// Who remembers what it was told.
-#[derive(Default)]
-struct Watch(RefCell<Vec<String>>);
-
-impl Observer for Watch {
-    fn tell(&self, told: Told<'_>) {
-        self.0.borrow_mut().push(match told {
-            Told::Begins { what, .. } => what.into(),
-            Told::Changes { changes, .. } => format!("{} changes", changes.len()),
-            Told::Event { event, .. } => format!("{} {}", event.logical_id, event.status),
-        });
-    }
-}
 
 fn artifact() -> StackArtifact {
     let template = json!({
@@ -189,6 +34,7 @@ fn run_with(
         bucket: None,
         allow_replacement: false,
         plan_only: false,
+        role: None,
     };
     change(&mut wanted);
     let ended = deploy(script, &watch, &wanted).map(|(ended, _)| ended);
@@ -200,7 +46,10 @@ fn an_update_keeps_parameters_and_is_told_event_by_event() {
     let script = Script { happens: vec![("Queue", "UPDATE_COMPLETE", "")], ..Script::with("CREATE_COMPLETE") };
     let (ended, told) = run(&script, |_| {});
     assert_eq!(ended.unwrap(), Ended::Updated);
-    assert_eq!(told, ["is compared", "1 changes", "kidu-foundation UPDATE_IN_PROGRESS", "Queue UPDATE_COMPLETE"]);
+    assert_eq!(
+        told,
+        ["is compared", "1 changes", "Update", "kidu-foundation UPDATE_IN_PROGRESS", "Queue UPDATE_COMPLETE"]
+    );
     assert_eq!(script.calls(), ["update kidu-foundation body [(\"Old\", None)] []", "execute"]);
 }
 
@@ -218,6 +67,7 @@ fn a_new_stack_needs_its_parameters() {
         bucket: None,
         allow_replacement: false,
         plan_only: false,
+        role: None,
     };
     assert_eq!(deploy(&script, &Watch::default(), &wanted).unwrap().0, Ended::Created);
     assert!(script.calls()[0].starts_with("create s body [(\"Old\", Some(\"1\"))]"), "{:?}", script.calls());
@@ -327,6 +177,7 @@ fn a_large_template_goes_through_the_bucket() {
         bucket,
         allow_replacement: false,
         plan_only: false,
+        role: None,
     };
     let error = deploy(&script, &Watch::default(), &wanted(None)).unwrap_err().to_string();
     assert!(error.contains("a request takes 51200; deploy 'foundation' first"), "{error}");
@@ -337,13 +188,41 @@ fn a_large_template_goes_through_the_bucket() {
 #[test]
 fn a_stack_is_deleted_and_what_stays_is_known() {
     let script = Script { ends_as: "DELETE_COMPLETE", ..Script::with("CREATE_COMPLETE") };
-    assert!(destroy(&script, &Watch::default(), "s").unwrap());
-    assert!(!destroy(&script, &Watch::default(), "s").unwrap());
+    assert!(destroy(&script, &Watch::default(), "s", None).unwrap());
+    assert!(!destroy(&script, &Watch::default(), "s", None).unwrap());
     let script = Script { ends_as: "DELETE_FAILED", ..Script::with("CREATE_COMPLETE") };
-    let error = destroy(&script, &Watch::default(), "s").unwrap_err().to_string();
+    let error = destroy(&script, &Watch::default(), "s", None).unwrap_err().to_string();
     assert!(error.contains("ended as DELETE_FAILED"), "{error}");
     let script = Script::with("CREATE_COMPLETE");
     script.state.borrow_mut().stack.as_mut().unwrap().protected = true;
-    assert!(destroy(&script, &Watch::default(), "s").unwrap_err().to_string().contains("protected"));
+    assert!(destroy(&script, &Watch::default(), "s", None).unwrap_err().to_string().contains("protected"));
     assert_eq!(kept(&artifact().template), [("Queue".to_string(), "AWS::SQS::Queue".to_string())]);
+}
+
+#[test]
+fn a_role_is_handed_to_cloudformation_with_every_operation() {
+    let role = Some("arn:aws:iam::111122223333:role/r");
+    let script = Script::with("CREATE_COMPLETE");
+    run(&script, |wanted| wanted.role = role).0.unwrap();
+    assert!(script.calls()[0].ends_with("by arn:aws:iam::111122223333:role/r"), "{:?}", script.calls());
+    let script = Script { ends_as: "DELETE_COMPLETE", ..Script::with("CREATE_COMPLETE") };
+    assert!(destroy(&script, &Watch::default(), "s", role).unwrap());
+    assert_eq!(script.calls(), ["delete s by arn:aws:iam::111122223333:role/r"]);
+    // The empty stack of a plan, too.
+    let given = BTreeMap::from([("Old".to_string(), "1".to_string())]);
+    let script = Script { ends_as: "DELETE_COMPLETE", ..Script::with("") };
+    let plan = run_with(&script, &given, |wanted| (wanted.role, wanted.plan_only) = (role, true));
+    assert_eq!(plan.0.unwrap(), Ended::Planned);
+    assert!(script.calls()[2].starts_with("delete kidu-foundation by arn:"), "{:?}", script.calls());
+}
+
+#[test]
+fn what_stays_without_an_owner_is_told_and_not_refused() {
+    let policy = Some("Retain".to_string());
+    let removed = ResourceChange { action: "Remove".into(), policy, ..modify("Raw", "AWS::S3::Bucket") };
+    let script = Script { changes: vec![removed], ..Script::with("CREATE_COMPLETE") };
+    let (ended, told) = run(&script, |wanted| wanted.plan_only = true);
+    assert_eq!(ended.unwrap(), Ended::Planned);
+    assert_eq!(told, ["is compared", "1 changes", "Raw stays in the account without an owner"]);
+    assert_eq!(run(&script, |_| {}).0.unwrap(), Ended::Updated);
 }

@@ -6,7 +6,7 @@ use kidu_core::Sha256Hex;
 use serde::Serialize;
 
 use super::{
-    Account, DeployError, NewChangeSet, Observer, TemplateSource, Told,
+    Account, DeployError, NewChangeSet, Observer, Operation, TemplateSource, Told,
     account::{ChangeSet, DeployedStack},
     judge::{self, Next},
     newest, wait,
@@ -31,6 +31,8 @@ pub struct Deployment<'a> {
     pub allow_replacement: bool,
     /// Whether to end after the change set was shown.
     pub plan_only: bool,
+    /// The role by which CloudFormation makes the resources; nothing: the one of before, or the caller's rights.
+    pub role: Option<&'a str>,
 }
 
 /// How it ended.
@@ -78,6 +80,7 @@ pub fn deploy(
         template: address.as_deref().map_or(TemplateSource::Body(&text), TemplateSource::Url),
         parameters: &parameters,
         capabilities: &capabilities(&wanted.artifact.template),
+        role: wanted.role,
     };
     let set = change_set(account, &request).inspect_err(|_| {
         // The reason is told already; what it leaves is found by the next run.
@@ -88,6 +91,9 @@ pub fn deploy(
         return Ok((Ended::Unchanged, present));
     }
     observer.tell(Told::Changes { stack, changes: &set.changes });
+    for resource in &judge::left(&set.changes) {
+        observer.tell(Told::Left { stack, resource });
+    }
     if !set.executable {
         discard(account, &request, present.is_none())?;
         let reason = set.reason.unwrap_or_else(|| format!("it is {}", set.status));
@@ -103,6 +109,8 @@ pub fn deploy(
         };
     }
     let before = newest(account, stack)?;
+    // Before the call: when its answer does not come, the operation may have begun all the same.
+    observer.tell(Told::Underway { stack, operation: if create { Operation::Creation } else { Operation::Update } });
     account.execute(stack, &name, &token(&name, before.as_deref()))?;
     let (after, events) = wait_for_change(account, observer, stack, before)?;
     let status = after.as_ref().map_or_else(|| "DELETE_COMPLETE".to_string(), |s| s.status.clone());
@@ -119,7 +127,7 @@ fn discard(account: &dyn Account, request: &NewChangeSet<'_>, is_first: bool) ->
     }
     let holds = |s: &DeployedStack| s.status == "REVIEW_IN_PROGRESS";
     if is_first && account.stack(request.stack)?.as_ref().is_some_and(holds) {
-        account.delete_stack(request.stack, &token("kidu-discard", Some(request.name)))?;
+        account.delete_stack(request.stack, &token("kidu-discard", Some(request.name)), request.role)?;
     }
     Ok(())
 }
@@ -139,6 +147,7 @@ fn settle(
     let mut present = account.stack(stack)?;
     if judge::next(present.as_ref()) == Next::Wait {
         observer.tell(Told::Begins { stack, what: "has an operation under way, which is waited for" });
+        observer.tell(Told::Underway { stack, operation: Operation::Other });
         present = wait(account, observer, stack, newest(account, stack)?)?.0;
     }
     match (judge::next(present.as_ref()), &present) {
@@ -152,7 +161,7 @@ fn settle(
         }),
         (Next::Recreate, Some(_)) => {
             observer.tell(Told::Begins { stack, what: "was never made whole: it is deleted and made again" });
-            super::destroy(account, observer, stack)?;
+            super::destroy(account, observer, stack, wanted.role)?;
             Ok(None)
         }
         _ => Ok(present),
@@ -227,7 +236,7 @@ fn parameters(
     for (name, parameter) in template.section("Parameters") {
         if let Some(value) = given.get(name) {
             values.push((name.to_string(), Some(value.clone())));
-        } else if present.is_some_and(|stack| stack.parameters.iter().any(|p| p == name)) {
+        } else if present.is_some_and(|stack| stack.parameters.iter().any(|(known, _)| known == name)) {
             values.push((name.to_string(), None));
         } else if parameter.get("Default").is_none() {
             let what = parameter["Description"].as_str().map(|d| format!(" ({d})")).unwrap_or_default();

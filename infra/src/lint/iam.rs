@@ -6,7 +6,7 @@ use super::Report;
 use crate::core::{Template, type_of};
 
 /// Actions that know no resources, so that nothing but `*` can be said (the service authorization reference).
-const WITHOUT_RESOURCES: [&str; 17] = [
+const WITHOUT_RESOURCES: [&str; 25] = [
     "cloudformation:ValidateTemplate",
     "cloudwatch:PutMetricData",
     "ecr:GetAuthorizationToken",
@@ -19,6 +19,14 @@ const WITHOUT_RESOURCES: [&str; 17] = [
     "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery",
     "sagemaker:Search",
+    "servicecatalog:AssociateProductWithPortfolio",
+    "servicecatalog:DeleteConstraint",
+    "servicecatalog:DescribeConstraint",
+    "servicecatalog:DisassociateProductFromPortfolio",
+    "servicecatalog:UpdateConstraint",
+    "sns:GetSubscriptionAttributes",
+    "sns:SetSubscriptionAttributes",
+    "sns:Unsubscribe",
     "sts:GetCallerIdentity",
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",

@@ -1,9 +1,8 @@
 //! The project as a product of the service catalog, which SageMaker Studio offers as a project template.
 
-use super::Foundation;
+use super::{Foundation, manage};
 use crate::{
     aws::{LaunchRole, Portfolio, PortfolioPrincipal, PortfolioProduct, Product, Role},
-    constructs::MANAGE_ROLES,
     core::{App, Expr, Handle, Parameter, PolicyDocument, Stack, Statement, Test, object},
 };
 
@@ -74,15 +73,11 @@ fn product(stack: &Stack, foundation: &Foundation) -> Handle<Product> {
 
 /// The role by which the service catalog sets a project up: what bears a project's name, and the passing of its roles.
 fn launch_role(stack: &Stack, foundation: &Foundation) -> Handle<Role> {
-    let arn = |service: &str, rest: &str| {
-        Expr::sub(format!("arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{rest}"))
-    };
-    let roles = || Expr::sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:role/SC-*");
     let templates = Expr::sub_with(
         "arn:${AWS::Partition}:s3:::${bucket}/${TemplatesPrefix}/*",
         [("bucket", Expr::from(&foundation.artifacts_bucket))],
     );
-    let permissions = PolicyDocument::new([
+    let mut statements = vec![
         Statement::allow("Templates", ["s3:GetObject"]).on([templates]),
         Statement::allow(
             "Stacks",
@@ -96,123 +91,15 @@ fn launch_role(stack: &Stack, foundation: &Foundation) -> Handle<Role> {
                 "cloudformation:UpdateStack",
             ],
         )
-        .on([arn("cloudformation", "stack/SC-*")]),
+        .on([manage::arn("cloudformation", "stack/SC-*")]),
         // Templates are looked at before there is a stack.
         Statement::allow("LookAtTemplates", ["cloudformation:ValidateTemplate"]).on_everything(),
-        Statement::allow("Roles", MANAGE_ROLES).on([roles()]),
-        Statement::allow("HandOn", ["iam:PassRole"]).on([roles(), Expr::from(&foundation.pipeline_role_arn)]).when(
-            "StringEquals",
-            "iam:PassedToService",
-            [
-                "codebuild.amazonaws.com",
-                "codepipeline.amazonaws.com",
-                "events.amazonaws.com",
-                "sagemaker.amazonaws.com",
-                "scheduler.amazonaws.com",
-                "states.amazonaws.com",
-                "cloudformation.amazonaws.com",
-            ],
-        ),
-        Statement::allow(
-            "Builds",
-            [
-                "codebuild:CreateProject",
-                "codebuild:DeleteProject",
-                "codebuild:UpdateProject",
-                "codebuild:BatchGetProjects",
-            ],
-        )
-        .on([arn("codebuild", "project/*")]),
-        Statement::allow(
-            "Deliveries",
-            [
-                "codepipeline:CreatePipeline",
-                "codepipeline:DeletePipeline",
-                "codepipeline:GetPipeline",
-                "codepipeline:GetPipelineState",
-                "codepipeline:TagResource",
-                "codepipeline:UpdatePipeline",
-            ],
-        )
-        .on([arn("codepipeline", "*-model-build"), arn("codepipeline", "*-model-deploy")]),
-        Statement::allow("Connection", ["codeconnections:PassConnection", "codestar-connections:PassConnection"])
-            .on([arn("codeconnections", "connection/*"), arn("codestar-connections", "connection/*")]),
-        Statement::allow(
-            "Rules",
-            ["events:DeleteRule", "events:DescribeRule", "events:PutRule", "events:PutTargets", "events:RemoveTargets"],
-        )
-        .on([arn("events", "rule/SC-*")]),
-        Statement::allow(
-            "Schedules",
-            [
-                "scheduler:CreateSchedule",
-                "scheduler:DeleteSchedule",
-                "scheduler:GetSchedule",
-                "scheduler:UpdateSchedule",
-            ],
-        )
-        .on([arn("scheduler", "schedule/default/*-annotations")]),
-        Statement::allow(
-            "StateMachines",
-            [
-                "states:CreateStateMachine",
-                "states:DeleteStateMachine",
-                "states:DescribeStateMachine",
-                "states:ListStateMachineVersions",
-                "states:TagResource",
-                "states:UpdateStateMachine",
-            ],
-        )
-        .on([arn("states", "stateMachine:*-annotations")]),
-        Statement::allow(
-            "SageMaker",
-            [
-                "sagemaker:AddTags",
-                "sagemaker:CreateModelPackageGroup",
-                "sagemaker:CreatePipeline",
-                "sagemaker:DeletePipeline",
-                "sagemaker:DescribeModelPackageGroup",
-                "sagemaker:DescribePipeline",
-                "sagemaker:ListTags",
-                "sagemaker:UpdatePipeline",
-            ],
-        )
-        .on([arn("sagemaker", "model-package-group/*"), arn("sagemaker", "pipeline/*-build")]),
-        Statement::allow(
-            "Logs",
-            [
-                "logs:AssociateKmsKey",
-                "logs:CreateLogGroup",
-                "logs:DeleteLogGroup",
-                "logs:PutRetentionPolicy",
-                "logs:TagResource",
-            ],
-        )
-        .on([arn("logs", "log-group:/aws/codebuild/*"), arn("logs", "log-group:/aws/vendedlogs/states/*")]),
-        // Deliveries of the state machine's logs know no resources.
-        Statement::allow(
-            "LogDeliveries",
-            [
-                "logs:CreateLogDelivery",
-                "logs:DescribeLogGroups",
-                "logs:DescribeResourcePolicies",
-                "logs:PutResourcePolicy",
-            ],
-        )
-        .on_everything(),
-        Statement::allow(
-            "Alarms",
-            ["cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm"],
-        )
-        .on([arn("cloudwatch", "alarm:SC-*")]),
-        Statement::allow("Budgets", ["budgets:ModifyBudget", "budgets:ViewBudget"])
-            .on([Expr::sub("arn:${AWS::Partition}:budgets::${AWS::AccountId}:budget/*")]),
-        Statement::allow("Key", ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey"]).on([&foundation.key_arn]),
-    ]);
+    ];
+    statements.extend(manage::project("SC-", foundation));
     let role = Role::new()
         .role_name(Expr::sub("${Foundation}-launch-${AWS::Region}"))
         .description("Sets projects up")
         .assume_role_policy_document(PolicyDocument::trust("servicecatalog.amazonaws.com", false))
-        .policies([object! { "PolicyName" => "permissions", "PolicyDocument" => permissions }]);
+        .policies([object! { "PolicyName" => "permissions", "PolicyDocument" => PolicyDocument::new(statements) }]);
     stack.add("LaunchRole", role)
 }

@@ -2,7 +2,9 @@
 
 mod catalog;
 mod foundation;
+mod github;
 mod inference;
+mod manage;
 mod model_build;
 mod model_deploy;
 mod monitoring;
@@ -36,6 +38,7 @@ pub fn synth(settings: &Settings) -> Result<Assembly> {
     monitoring::stack(&mut app, &foundation);
     project::stack(&mut app, &foundation);
     catalog::stack(&mut app, &foundation);
+    github::stack(&mut app, &foundation);
     let mut assembly = app.synth()?;
     let definition = sagemaker::definition(&pipeline, &settings.environment())?;
     assembly.documents.insert(DEFINITION.into(), definition);

@@ -23,7 +23,7 @@ fn synth_lint_diff_and_outputs() {
     let dir = tempfile::tempdir().unwrap();
     let (a, b) = (dir.path().join("a"), dir.path().join("b"));
     let made = infra(&["synth", "--out", text(&a)]);
-    assert!(made.status.success() && out(&made).contains("wrote 9 files"), "{}", out(&made));
+    assert!(made.status.success() && out(&made).contains("wrote 10 files"), "{}", out(&made));
     infra(&["synth", "--out", text(&b)]);
     for entry in fs::read_dir(&a).unwrap() {
         let name = entry.unwrap().file_name();
@@ -66,6 +66,9 @@ fn mistakes_are_usage_errors() {
         (vec!["synth", "--out", "x", "--image-tag", "latest"], "another image tomorrow"),
         (vec!["diff", "--from", "/nonexistent"], "manifest.json"),
         (vec!["synth"], "--out"),
+        (vec!["diff"], "--from"),
+        (vec!["diff", "--from", "x", "--deployed"], "cannot be used with"),
+        (vec!["diff", "--from", "x", "foundation"], "--deployed"),
     ] {
         let output = infra(&arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", out(&output));

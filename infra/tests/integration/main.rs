@@ -9,11 +9,16 @@ mod debounce;
 mod definition;
 #[cfg(feature = "deploy")]
 mod deploy;
+#[cfg(feature = "deploy")]
+mod deployed;
 #[cfg(unix)]
 mod execute;
 #[cfg(unix)]
 mod files;
+mod github;
 mod hook;
+#[cfg(all(feature = "deploy", unix))]
+mod interrupt;
 mod linters;
 mod moto;
 mod original;

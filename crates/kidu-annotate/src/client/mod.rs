@@ -13,7 +13,10 @@ pub use self::{
     storage::{S3Storage, StorageCredentials, StorageKind},
     tasks::{Imported, Task, Upload},
 };
-use crate::error::{AnnotateError, Result};
+use crate::{
+    address,
+    error::{AnnotateError, Result},
+};
 
 /// The most characters of a server's message that are shown.
 const SHOWN: usize = 400;
@@ -186,9 +189,9 @@ impl LabelStudioClient {
                 for made in self.backends(project)?.into_iter().filter(|b| b.url == backend.url) {
                     self.call(&ApiCall { method: Method::DELETE, path: format!("/api/ml/{}", made.id), body: None })?;
                 }
-                Err(refused)
+                Err(without_secrets(refused, &backend.url))
             }
-            other => other,
+            other => other.map_err(|error| without_secrets(error, &backend.url)),
         }
     }
 
@@ -260,6 +263,17 @@ impl LabelStudioClient {
             status: answer.status,
             message: message_of(&answer.body),
         })
+    }
+}
+
+/// A refusal that quotes the backend's address, which may hold what lets callers in.
+fn without_secrets(error: AnnotateError, url: &str) -> AnnotateError {
+    match error {
+        AnnotateError::Refused { server, method, path, status, message } => {
+            let message = message.replace(url.trim_end_matches('/'), &address::shown(url, ""));
+            AnnotateError::Refused { server, method, path, status, message }
+        }
+        other => other,
     }
 }
 

@@ -72,7 +72,7 @@ pub struct S3Storage {
     /// Why it failed.
     #[serde(default)]
     pub traceback: Option<String>,
-    /// Objects of the last synchronisation.
+    /// Objects that the last synchronisation brought.
     #[serde(default)]
     pub last_sync_count: Option<u64>,
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::is_connected;
 use crate::{
+    address,
     client::{Backend, Project, S3Storage, Webhook},
     error::{AnnotateError, Result},
     form::Form,
@@ -141,6 +142,19 @@ pub(super) fn storage(wanted: &S3Storage, found: Vec<S3Storage>) -> Decision<S3S
     if alike { Decision::Keep(there) } else { Decision::Change(there.id) }
 }
 
+/// What came of a synchronisation, to put behind the storage's place; an error is the reason that Label Studio gives.
+pub(super) fn outcome(synced: &S3Storage) -> std::result::Result<String, String> {
+    match synced.status.as_deref() {
+        Some("failed") => {
+            let last = synced.traceback.as_deref().and_then(|t| t.trim().lines().last()).map(str::trim);
+            Err(last.filter(|l| !l.is_empty()).unwrap_or("no reason is told").into())
+        }
+        // Editions with workers answer before they are done.
+        Some("queued" | "in_progress") => Ok(", Label Studio is still looking into it".into()),
+        _ => Ok(format!(", {} new tasks", synced.last_sync_count.unwrap_or(0))),
+    }
+}
+
 /// The backend of an address.
 pub(super) fn backend<'a>(url: &str, found: &'a [Backend]) -> Option<&'a Backend> {
     found.iter().find(|b| b.url.trim_end_matches('/') == url.trim_end_matches('/'))
@@ -152,7 +166,8 @@ pub(super) fn backend_remark(backend: &Backend, found: &[Backend]) -> Vec<String
     if let Some(first) = found.first().filter(|first| first.id != backend.id) {
         notes.push(format!(
             "Label Studio asks only the first backend of a project, which is {} ({}); remove it in the settings",
-            first.url, first.title
+            address::shown(&first.url, ""),
+            first.title
         ));
     }
     if !is_connected(backend) {
@@ -225,6 +240,21 @@ mod tests {
         let other = S3Storage { use_blob_urls: false, ..there.clone() };
         assert_eq!(storage(&wanted, vec![other]), Decision::Change(7));
         assert_eq!(storage(&S3Storage { prefix: None, ..wanted }, vec![there]), Decision::Create);
+    }
+
+    #[test]
+    fn a_synchronisation_says_what_it_brought_or_why_not() {
+        let synced = |status: &str, traceback: &str| S3Storage {
+            status: Some(status.into()),
+            traceback: Some(traceback.into()),
+            last_sync_count: Some(3),
+            ..S3Storage::default()
+        };
+        assert_eq!(outcome(&synced("completed", "")).unwrap(), ", 3 new tasks");
+        assert!(outcome(&synced("queued", "")).unwrap().contains("still"));
+        let trace = "Traceback (most recent call last):\n  File \"x\"\nbotocore: NoSuchBucket\n\n";
+        assert_eq!(outcome(&synced("failed", trace)).unwrap_err(), "botocore: NoSuchBucket");
+        assert_eq!(outcome(&synced("failed", " ")).unwrap_err(), "no reason is told");
     }
 
     #[test]

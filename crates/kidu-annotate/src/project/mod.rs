@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use self::decide::{Decision, FormDecision};
 use crate::{
+    address,
     client::{Backend, LabelStudioClient, NewBackend, Project, S3Storage, StorageCredentials, StorageKind, Webhook},
     error::{AnnotateError, Result},
 };
@@ -34,6 +35,8 @@ pub struct Wanted {
     pub source: Option<S3Storage>,
     /// Where annotations go.
     pub target: Option<S3Storage>,
+    /// A source storage that is there already is synchronised, too: `source`, or without one all that the project has.
+    pub sync_source: bool,
     /// What Label Studio opens the buckets with.
     pub credentials: StorageCredentials,
     /// The backend to connect.
@@ -52,6 +55,8 @@ pub enum Done {
     Created,
     /// It was there and is changed.
     Changed,
+    /// It was there as it should be, and Label Studio looked into it for new objects.
+    Synchronised,
 }
 
 /// One part of a project, and what became of it.
@@ -99,6 +104,7 @@ pub fn set_up(client: &LabelStudioClient, wanted: &Wanted, told: &mut dyn FnMut(
     let project = work.project()?;
     work.storage(StorageKind::Source, project.id)?;
     work.storage(StorageKind::Target, project.id)?;
+    work.other_sources(project.id)?;
     work.backend(project.id)?;
     let Work { parts, notes, .. } = work;
     let url = format!("{}/projects/{}", client.server(), project.id);
@@ -172,7 +178,7 @@ impl Work<'_> {
         let Some(wanted) = wanted else { return Ok(()) };
         let credentials = &self.wanted.credentials;
         let found = self.client.storages(kind, project)?;
-        let (done, storage) = match decide::storage(wanted, found) {
+        let (mut done, storage) = match decide::storage(wanted, found) {
             Decision::Keep(storage) => (Done::Exists, storage),
             Decision::Create => (Done::Created, self.client.create_storage(kind, project, wanted, credentials)?),
             Decision::Change(id) => {
@@ -181,16 +187,46 @@ impl Work<'_> {
             }
         };
         let mut what = decide::uri(&storage);
-        if done != Done::Exists && kind == StorageKind::Source {
-            let synced = self.client.sync_storage(kind, storage.id)?;
-            if synced.status.as_deref() == Some("failed") {
-                let reason = synced.traceback.as_deref().and_then(|t| t.trim().lines().last()).unwrap_or_default();
-                self.notes.push(format!("the source storage could not be synchronised: {reason}"));
+        if kind == StorageKind::Source && (done != Done::Exists || self.wanted.sync_source) {
+            what += &self.synchronise(&storage)?;
+            if done == Done::Exists {
+                done = Done::Synchronised;
             }
-            what += &format!(", {} tasks", synced.last_sync_count.unwrap_or(0));
         }
         self.tell(part, done, Some(storage.id), what);
         Ok(())
+    }
+
+    /// Synchronises the sources that the project has, where that is wanted and none was named.
+    fn other_sources(&mut self, project: u64) -> Result<()> {
+        if !self.wanted.sync_source || self.wanted.source.is_some() {
+            return Ok(());
+        }
+        let found = self.client.storages(StorageKind::Source, project)?;
+        if found.is_empty() {
+            return Err(AnnotateError::Setting(format!(
+                "project {project} has no S3 source storage to synchronise; add one with --source s3://bucket/prefix"
+            )));
+        }
+        for storage in found {
+            let what = decide::uri(&storage) + &self.synchronise(&storage)?;
+            self.tell("source", Done::Synchronised, Some(storage.id), what);
+        }
+        Ok(())
+    }
+
+    /// Has Label Studio look for new objects, and says what came of it. A bucket that it cannot read is an error where
+    /// the look was asked for; else the rest of the project is set up all the same.
+    fn synchronise(&mut self, storage: &S3Storage) -> Result<String> {
+        let synced = self.client.sync_storage(StorageKind::Source, storage.id)?;
+        match decide::outcome(&synced) {
+            Ok(text) => Ok(text),
+            Err(reason) if self.wanted.sync_source => Err(AnnotateError::Sync { place: decide::uri(storage), reason }),
+            Err(reason) => {
+                self.notes.push(format!("the source storage could not be synchronised: {reason}"));
+                Ok(", not synchronised".into())
+            }
+        }
     }
 
     fn backend(&mut self, project: u64) -> Result<()> {
@@ -201,7 +237,7 @@ impl Work<'_> {
             None => (Done::Created, self.client.connect(project, wanted)?),
         };
         self.notes.extend(decide::backend_remark(&backend, &found));
-        self.tell("backend", done, Some(backend.id), wanted.url.clone());
+        self.tell("backend", done, Some(backend.id), address::shown(&wanted.url, ""));
         // Label Studio registers a webhook itself, without headers, and none for a host without a dot.
         let url = format!("{}/webhook", wanted.url.trim_end_matches('/'));
         let headers = Value::Object(self.wanted.webhook_headers.clone());
@@ -216,7 +252,8 @@ impl Work<'_> {
             }
         };
         let with = if self.wanted.webhook_headers.is_empty() { "" } else { ", with headers" };
-        self.tell("webhook", done, Some(webhook.id), format!("{url}{with}"));
+        let place = address::shown(&wanted.url, "/webhook");
+        self.tell("webhook", done, Some(webhook.id), format!("{place}{with}"));
         Ok(())
     }
 }

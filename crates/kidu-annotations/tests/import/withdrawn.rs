@@ -102,3 +102,42 @@ fn nothing_is_pruned_by_a_source_that_cannot_be_read_whole() {
     let message = desk.refused(&desk.write("cut.json", &format!("{}\n{{\"cut", text)));
     assert!(message.contains("--prune needs a whole source"), "{message}");
 }
+
+/// Everything of [`full`] but the one answer about `a.jpg` and one of two about `b.jpg`.
+fn less() -> String {
+    export(&tasks(&[("a.jpg", &[]), ("b.jpg", &[answer(2, 1, "sea", 1)]), ("c.jpg", &[answer(4, 1, "ice", 1)])]))
+}
+
+#[test]
+fn an_image_may_come_and_go_more_than_once() {
+    let mut desk = desk();
+    let (whole, part) = (desk.write("x.json", &export(&full())), desk.write("y.json", &less()));
+    for turn in 1..4 {
+        desk.options.prune = false;
+        desk.import(&whole);
+        assert_eq!(desk.labels()["a.jpg"], "train/sea");
+        desk.options.prune = true;
+        desk.import(&part);
+        assert!(!desk.labels().contains_key("a.jpg"));
+        let kept = files(&desk.data()).into_iter().filter(|f| f.starts_with(".quarantine/train/sea/a")).count();
+        assert_eq!(kept, turn, "what was taken out before stays where it is");
+    }
+}
+
+#[test]
+fn what_an_interrupted_import_brought_can_be_taken_out_again() {
+    let mut desk = desk();
+    let (whole, part) = (desk.write("x.json", &export(&full())), desk.write("y.json", &less()));
+    // A folder in the place of the last image stops the import after the others.
+    let in_the_way = desk.data().join("train/ice/c.png");
+    std::fs::create_dir_all(&in_the_way).unwrap();
+    std::fs::create_dir_all(desk.data().join("train/sea")).unwrap();
+    let error = desk.try_import(&whole).unwrap_err().to_string();
+    assert!(error.contains("c.png") && desk.data().join("train/sea/a.png").is_file(), "{error}");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    desk.import(&whole);
+    assert_eq!(provenance::load(&desk.data()).unwrap().len(), 3);
+    desk.options.prune = true;
+    desk.import(&part);
+    assert_eq!(desk.labels(), map(&[("b.jpg", "train/sea"), ("c.jpg", "train/ice")]));
+}

@@ -2,10 +2,12 @@
   const form = document.getElementById("filters");
   const value = (id) => document.getElementById(id).value;
   const cards = [...document.querySelectorAll("article")];
-  const has = (list, wanted) => !wanted || list.split("|").includes(wanted);
+  // Without findings there is nothing to filter.
+  if (!cards.length) return;
+  const has = (list, wanted) => !wanted || list.split("\n").includes(wanted);
   const update = () => {
     const [severity, kind, klass, split] = ["severity", "kind", "class", "split"].map(value);
-    const part = value("path").toLowerCase();
+    const part = value("path").trim().toLowerCase();
     let count = 0;
     for (const card of cards) {
       const data = card.dataset;
@@ -19,17 +21,38 @@
     }
     document.getElementById("count").textContent = count + " of " + cards.length + " shown";
   };
+  // A link to a kind that the filters hide shows everything again.
+  const reveal = () => {
+    const section = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!section || !section.hidden) return;
+    form.reset();
+    update();
+    section.scrollIntoView();
+  };
   form.hidden = false;
   form.addEventListener("input", update);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(update));
-  // Left and right go from finding to finding.
+  // Browsers put back what was chosen before a reload or a step back.
+  window.addEventListener("pageshow", update);
+  window.addEventListener("hashchange", reveal);
+  for (const link of document.querySelectorAll("#summary a")) {
+    // A second click on the same link changes no hash.
+    link.addEventListener("click", () => setTimeout(reveal));
+  }
+  // Left, right, Home and End go from finding to finding, Escape back to the filters.
   document.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     const here = document.activeElement;
-    if (!step || here.tagName !== "ARTICLE") return;
+    if (here.tagName !== "ARTICLE" || event.altKey || event.ctrlKey || event.metaKey) return;
     const shown = cards.filter((card) => !card.hidden);
-    const next = shown[shown.indexOf(here) + step];
+    const place = shown.indexOf(here);
+    const next = {
+      ArrowRight: shown[place + 1],
+      ArrowLeft: shown[place - 1],
+      Home: shown[0],
+      End: shown[shown.length - 1],
+      Escape: document.getElementById("severity"),
+    }[event.key];
     if (next) { next.focus(); event.preventDefault(); }
   });
   update();

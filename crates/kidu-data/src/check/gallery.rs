@@ -103,6 +103,11 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
+/// A path as text in HTML that is broken after its slashes rather than within names.
+fn breakable(path: &str) -> String {
+    escape(path).replace('/', "/<wbr>")
+}
+
 fn page(report: &CheckReport, shown: &[(Kind, Vec<&Finding>)], thumbnails: &HashMap<String, String>) -> String {
     let name = report.root.file_name().map_or_else(|| "data".into(), |n| n.to_string_lossy().into_owned());
     let title = format!("Data check: {}", escape(&name));
@@ -116,7 +121,7 @@ fn page(report: &CheckReport, shown: &[(Kind, Vec<&Finding>)], thumbnails: &Hash
     out += &summary(report);
     out += &class_table(report);
     out += &filters(report);
-    out += "<div id=\"findings\">\n";
+    out += "<div id=\"findings\" tabindex=\"-1\">\n";
     for (kind, findings) in shown {
         out += &section(*kind, findings, report, thumbnails);
     }
@@ -192,7 +197,7 @@ fn filters(report: &CheckReport) -> String {
         format!("<label>{label} <select id=\"{id}\"><option value=\"\">all</option>{values}</select></label>\n")
     };
     format!(
-        "<h2>Findings</h2>\n<form id=\"filters\" hidden>\n{}{}{}{}<label>path <input id=\"path\" type=\"search\" \
+        "<h2>Findings</h2>\n<form id=\"filters\" aria-label=\"Filters of the findings\" hidden>\n{}{}{}{}<label>path <input id=\"path\" type=\"search\" \
          placeholder=\"part of a path\"></label>\n<button type=\"reset\">Show all</button>\n\
          <output id=\"count\" aria-live=\"polite\"></output>\n</form>\n",
         select("severity", "severity", options(Severity::ALL.map(|s| s.name().to_string()).to_vec())),
@@ -225,7 +230,8 @@ fn capital(text: &str) -> String {
 }
 
 fn card(finding: &Finding, thumbnails: &HashMap<String, String>) -> String {
-    let list = |values: Vec<&str>| escape(&values.join("|"));
+    // The one letter that no name has.
+    let list = |values: Vec<&str>| escape(&values.join("\n"));
     let mut classes: Vec<&str> =
         finding.files.iter().map(|f| f.class.as_str()).chain(finding.class.as_deref()).collect();
     classes.sort_unstable();
@@ -234,8 +240,10 @@ fn card(finding: &Finding, thumbnails: &HashMap<String, String>) -> String {
     splits.sort_unstable();
     splits.dedup();
     let paths = finding.files.iter().map(|f| f.path.as_str()).collect();
+    let about = finding.files.first().map_or(&finding.message, |f| &f.path);
     let mut out = format!(
-        "<article tabindex=\"0\" data-severity=\"{}\" data-classes=\"{}\" data-splits=\"{}\" data-paths=\"{}\">\n",
+        "<article tabindex=\"0\" aria-label=\"{}\" data-severity=\"{}\" data-classes=\"{}\" data-splits=\"{}\" data-paths=\"{}\">\n",
+        escape(&format!("{}, {}: {about}", finding.kind.title(), finding.severity)),
         finding.severity,
         list(classes),
         list(splits),
@@ -268,7 +276,7 @@ fn figure(file: &FileRef, finding: &Finding, thumbnails: &HashMap<String, String
     format!(
         "<figure>{image}<figcaption>{}{suggested}{split}{mark}<br><code>{}</code></figcaption></figure>\n",
         escape(&file.class),
-        escape(&file.path)
+        breakable(&file.path)
     )
 }
 
@@ -282,8 +290,8 @@ fn pairs(pairs: &[Pair]) -> String {
         format!(
             "<tr><td><code>{}</code></td><td><code>{}</code></td><td class=\"n\">{bits}</td><td class=\"n\">{}</td>\
              <td>{mirrored}</td></tr>\n",
-            escape(&p.a),
-            escape(&p.b),
+            breakable(&p.a),
+            breakable(&p.b),
             number(p.similarity)
         )
     };

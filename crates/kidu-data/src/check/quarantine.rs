@@ -33,7 +33,7 @@ enum Entry {
     Move {
         /// Path relative to the root, and to the quarantine folder.
         path: String,
-        /// Hash of its bytes.
+        /// Hash of its bytes; of a symbolic link, of the path that it holds.
         sha256: Sha256Hex,
         /// Why.
         kinds: BTreeSet<Kind>,
@@ -105,7 +105,7 @@ pub fn fix(survey: &Survey, removals: &[Removal], pause: &dyn Fn() -> bool) -> R
     let journal = Journal::<Entry>::new(&path);
     let mut entries = vec![Entry::Begin { root: survey.root.clone(), time: run::timestamp() }];
     for removal in removals {
-        let sha256 = Sha256Hex::of_file(&survey.root.join(&removal.path))?;
+        let sha256 = fingerprint(&survey.root.join(&removal.path))?;
         entries.push(Entry::Move { path: removal.path.clone(), sha256, kinds: removal.kinds.clone() });
     }
     journal.append_with::<kidu_core::Error>(|_| Ok(entries))?;
@@ -118,6 +118,15 @@ pub fn fix(survey: &Survey, removals: &[Removal], pause: &dyn Fn() -> bool) -> R
         moved.push(removal.clone());
     }
     Ok(Fixed { quarantine: Some(quarantine), journal: Some(path), moved })
+}
+
+/// The hash of what a rename moves. A symbolic link is moved as such, and may lead nowhere from its new place.
+fn fingerprint(path: &Path) -> Result<Sha256Hex> {
+    if path.is_symlink() {
+        let target = fs::read_link(path).map_err(|e| DataError::io("read", path, e))?;
+        return Ok(Sha256Hex::of_bytes(target.as_os_str().as_encoded_bytes()));
+    }
+    Ok(Sha256Hex::of_file(path)?)
 }
 
 /// A folder of its own beside `root`, by the time.
@@ -178,7 +187,7 @@ fn put_back(away: &Path, home: &Path, path: &str, sha256: &Sha256Hex, undone: &m
     let mut keep = |why: &str| undone.kept.push((path.to_string(), why.to_string()));
     match (is_away, is_home) {
         (true, true) => keep("another file has taken its place"),
-        (true, false) if Sha256Hex::of_file(away)? != *sha256 => keep("it was changed in quarantine"),
+        (true, false) if fingerprint(away)? != *sha256 => keep("it was changed in quarantine"),
         (true, false) => {
             rename(away, home)?;
             undone.restored.push(path.to_string());
@@ -256,6 +265,23 @@ mod tests {
             assert_eq!(tree(&survey.root), before);
             assert_eq!(undo(&journal).unwrap().in_place, 5);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_moved_and_put_back_as_links() {
+        let (_dir, survey, _) = data();
+        let link = survey.root.join("class0/link.jpg");
+        std::os::unix::fs::symlink("../class1/1.jpg", &link).unwrap();
+        let removals = ["class0/link.jpg", "class1/3.jpg"].map(|path| Removal { path: path.into(), kinds: [].into() });
+        let before = tree(&survey.root);
+        let fixed = fix(&survey, &removals, &|| false).unwrap();
+        assert_eq!(tree(&survey.root).len(), before.len() - 2);
+        // From its quarantine it leads nowhere.
+        assert!(!fixed.quarantine.unwrap().join("class0/link.jpg").exists());
+        let undone = undo(&fixed.journal.unwrap()).unwrap();
+        assert_eq!((undone.restored.len(), undone.kept), (2, vec![]));
+        assert!(link.is_symlink() && tree(&survey.root) == before);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use kidu_core::{Progress, Sha256Hex, files};
 use rayon::prelude::*;
 
 use super::{
+    case,
     error::{Result, VersionError},
     lock,
     objects::{self, LinkMode},
@@ -76,6 +77,11 @@ pub(super) fn place(
     let present = present(store, dir, options.force, progress)?;
     let staging = Staging::beside(dir)?;
     let tree = staging.tree();
+    if case::is_folded(&tree)
+        && let Some(clash) = case::clash(version.files.iter().map(|f| f.path.as_str()))
+    {
+        return Err(VersionError::Target { dir: dir.into(), reason: clash.reason() });
+    }
     make_folders(version, &tree)?;
     progress.begin("check out", "files", Some(version.files.len() as u64));
     let restored: Result<Vec<bool>> = version
@@ -183,8 +189,9 @@ fn reuse(present: &Scanned, file: &VersionFile, dir: &Path, tree: &Path, link: L
         .binary_search_by(|p| p.path.cmp(&file.path))
         .is_ok_and(|i| present.files[i].sha256 == file.sha256);
     // A file that is linked to the store stays so unless a copy is asked for, and the other way round.
-    let linked = fs::symlink_metadata(&from).is_ok_and(|m| m.is_file() && m.permissions().readonly());
-    same && linked == (link == LinkMode::Hard) && fs::hard_link(&from, tree.join(&file.path)).is_ok()
+    // A symbolic link, which only --force lets pass, is no file of the version whatever it leads to.
+    let linked = fs::symlink_metadata(&from).ok().filter(fs::Metadata::is_file).map(|m| m.permissions().readonly());
+    same && linked == Some(link == LinkMode::Hard) && fs::hard_link(&from, tree.join(&file.path)).is_ok()
 }
 
 fn write_marker(store: &VersionStore, version: &Version, tree: &Path) -> Result<()> {

@@ -7,6 +7,7 @@
 //! What is written is written in an order that makes an interruption harmless: contents, then the version, then the log.
 //! A version that can be read is therefore whole; contents that no version names are removed by [`gc()`].
 
+mod case;
 mod checkout;
 mod diff;
 pub mod dvc;

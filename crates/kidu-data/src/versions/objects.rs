@@ -141,7 +141,9 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
 
 /// Copies or links onto `to`, which may exist.
 fn transfer(from: &Path, to: &Path, link: LinkMode) -> Result<()> {
-    if link == LinkMode::Hard {
+    // A hard link to a symbolic link is one itself; and the file that it leads to is somebody else's, to be left writable.
+    let is_plain = || fs::symlink_metadata(from).is_ok_and(|m| m.is_file());
+    if link == LinkMode::Hard && is_plain() {
         let _ = fs::remove_file(to);
         if fs::hard_link(from, to).is_ok() {
             return Ok(());

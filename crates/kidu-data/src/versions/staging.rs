@@ -14,6 +14,7 @@ use super::{
 
 const PREFIX: &str = ".kidu-checkout-";
 const LOCK: &str = ".lock";
+const NEW_LOCK: &str = ".new-lock";
 const TREE: &str = "tree";
 const OLD: &str = "old";
 
@@ -34,10 +35,13 @@ impl Staging {
         remove_leftovers(&parent);
         let io = |e| VersionError::io("create a folder in", &parent, e);
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&parent).map_err(io)?.keep();
-        let path = dir.join(LOCK);
-        let lock = File::create(&path).map_err(|e| VersionError::io("create", &path, e))?;
+        let mut staging = Self { dir, lock: None, precious: false };
+        // Held before it has its name: another checkout must never find it free and take the folder for a leftover.
+        let (unheld, path) = (staging.dir.join(NEW_LOCK), staging.dir.join(LOCK));
+        let lock = File::create(&unheld).map_err(|e| VersionError::io("create", &unheld, e))?;
         let _ = lock.try_lock();
-        let staging = Self { dir, lock: Some(lock), precious: false };
+        staging.lock = Some(lock);
+        fs::rename(&unheld, &path).map_err(|e| VersionError::io("create", &path, e))?;
         files::create_dir_all(&staging.tree())?;
         Ok(staging)
     }
@@ -115,6 +119,21 @@ mod tests {
         }
         drop(Staging::beside(&to).unwrap());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn many_at_the_same_time_never_take_each_other_for_leftovers() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = |worker: usize| {
+            for turn in 0..60 {
+                let staging = Staging::beside(&dir.path().join(format!("photos-{worker}"))).unwrap();
+                let file = staging.tree().join("a");
+                fs::write(&file, format!("{worker} {turn}")).unwrap();
+                std::thread::yield_now();
+                assert_eq!(fs::read_to_string(&file).unwrap(), format!("{worker} {turn}"));
+            }
+        };
+        std::thread::scope(|scope| (0..8).for_each(|worker| drop(scope.spawn(move || work(worker)))));
     }
 
     #[test]

@@ -9,7 +9,9 @@
 mod archives;
 mod checking;
 mod dvc;
+mod gallery;
 mod loading;
+mod odd_trees;
 mod peer;
 mod preparing;
 mod real;

@@ -4,7 +4,12 @@ use std::fs;
 
 use image::ImageFormat;
 use kidu_core::{DatasetManifest, Split, progress::Silent};
-use kidu_data::{DataSettings, OnBadImage, OnDuplicate, Report, materialize, prepare};
+use kidu_data::{
+    DataSettings, Decoded, OnBadImage, OnDuplicate, OnNearDuplicate, Report,
+    check::{Survey, measure},
+    materialize, prepare, prepare_decoded,
+    synth::{SynthOptions, synthesize},
+};
 
 use crate::support::{dir, encode, fill, png, put, says, settings};
 
@@ -120,4 +125,45 @@ fn a_frozen_dataset_can_be_written_out() {
     let other = d.path().join("other");
     says(materialize(&prepared.manifest, &other, &Silent), &["does not match its recorded SHA-256"]);
     assert!(!other.join("train").exists());
+}
+
+#[test]
+fn what_the_doctor_decoded_is_not_decoded_again_and_nothing_else_changes() {
+    let d = dir();
+    let root = d.path().join("data");
+    let options = SynthOptions { train_per_class: 4, test_per_class: 2, size: 48, seed: 3 };
+    synthesize(&options, &root, &Silent).unwrap();
+    put(&root, "train/sea/text.jpg", b"not a picture");
+    let scene = fs::read(root.join("train/sea/00001.jpg")).unwrap();
+    put(&root, "train/sea/cut.jpg", &scene[..scene.len() / 2]);
+    put(&root, "train/sea/small.png", &png(1));
+    fs::copy(root.join("test/street/00001.jpg"), root.join("train/street/again.jpg")).unwrap();
+    let settings = DataSettings {
+        on_bad_image: OnBadImage::Skip,
+        on_duplicate: OnDuplicate::Drop,
+        on_near_duplicate: OnNearDuplicate::Warn,
+        ..settings(&root)
+    };
+    let facts = || measure(&Survey::of(&root, d.path(), &Silent).unwrap(), &settings, None, &Silent).unwrap().facts;
+    let decoded = Decoded::of(facts(), &settings.limits());
+    let written = |out: &str, decoded: &Decoded| {
+        let out = d.path().join(out);
+        prepare_decoded(&settings, 1, &out, decoded, &Silent).unwrap();
+        ["manifest.json", Report::FILE].map(|name| fs::read_to_string(out.join(name)).unwrap())
+    };
+    let plain = written("plain", &Decoded::default());
+    assert!(plain[1].contains("text.jpg") && plain[1].contains("cut.jpg"), "{}", plain[1]);
+    assert_eq!(written("known", &decoded), plain);
+
+    // It goes by the bytes: what was put in the place of a decoded file is looked at.
+    fs::write(root.join("train/sea/00002.jpg"), b"no picture any more").unwrap();
+    assert!(written("changed", &decoded)[1].contains("00002.jpg"));
+    // And these bytes, which are said to decode, are not asked.
+    let mut claimed = facts();
+    claimed.retain(|f| f.pixels.is_some());
+    claimed[0].sha256 = Some(kidu_core::Sha256Hex::of_bytes(b"not a picture"));
+    let trusted = Decoded::of(claimed, &settings.limits());
+    let report: serde_json::Value = serde_json::from_str(&written("trusted", &trusted)[1]).unwrap();
+    let skipped: Vec<&str> = report["skipped"].as_array().unwrap().iter().map(|s| s[0].as_str().unwrap()).collect();
+    assert_eq!(skipped, ["train/sea/00002.jpg", "train/sea/cut.jpg"]);
 }

@@ -1,6 +1,6 @@
 //! An endpoint over HTTP or HTTPS.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Uri, header};
@@ -10,7 +10,11 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use url::Url;
 
 use super::{Ask, EndpointError, Exchange, MAX_REPLY, Reply, Transport};
@@ -33,6 +37,14 @@ impl HttpTransport {
     /// # Errors
     /// [`BackendError::Setting`] for what is no URL of an endpoint.
     pub fn new(base: &str, token: Option<&str>, connections: usize) -> Result<Self> {
+        Self::trusting(base, token, connections, None)
+    }
+
+    /// As [`HttpTransport::new`], with a file (PEM) of authorities that are trusted besides the usual ones.
+    ///
+    /// # Errors
+    /// [`BackendError::Setting`], also for a file that holds no certificates.
+    pub fn trusting(base: &str, token: Option<&str>, connections: usize, ca_file: Option<&Path>) -> Result<Self> {
         let bad = |reason: &str| {
             BackendError::Setting(format!("--endpoint: {reason}; write http://HOST:PORT or https://HOST"))
         };
@@ -49,7 +61,7 @@ impl HttpTransport {
         let mut token =
             token.map_err(|_| BackendError::Setting("--endpoint-token has characters that no token has".into()))?;
         token.iter_mut().for_each(|t| t.set_sensitive(true));
-        Ok(Self { client: client(connections)?, base: url, token })
+        Ok(Self { client: client(connections, ca_file)?, base: url, token })
     }
 
     fn uri(&self, path: &str) -> Result<Uri, EndpointError> {
@@ -102,8 +114,24 @@ impl Transport for HttpTransport {
     }
 }
 
-fn client(connections: usize) -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>> {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+/// Mozilla's authorities, and the user's own.
+fn roots(ca_file: Option<&Path>) -> Result<RootCertStore> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let Some(file) = ca_file else { return Ok(roots) };
+    let bad = |reason: String| {
+        BackendError::Setting(format!("--ca-file {}: {reason}; it takes certificates as PEM", file.display()))
+    };
+    let mut found = 0;
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|e| bad(format!("cannot be read: {e}")))? {
+        let certificate = certificate.map_err(|e| bad(format!("is not PEM: {e}")))?;
+        roots.add(certificate).map_err(|e| bad(format!("holds a certificate that cannot be used: {e}")))?;
+        found += 1;
+    }
+    if found == 0 { Err(bad("holds no certificate".into())) } else { Ok(roots) }
+}
+
+fn client(connections: usize, ca_file: Option<&Path>) -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>> {
+    let roots = roots(ca_file)?;
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| BackendError::Setting(format!("TLS cannot be set up: {e}")))?

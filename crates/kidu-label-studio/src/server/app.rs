@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{net::TcpListener, sync::watch};
 
-use super::{auth::Auth, connection, routes};
+use super::{auth::Auth, body::Bodies, connection, routes};
 use crate::{
     batch::Batcher,
     endpoint::Endpoint,
@@ -25,7 +25,7 @@ pub(super) struct App {
     pub(super) label_studio: Option<String>,
     pub(super) from_name: Option<String>,
     pub(super) projects: Vec<u64>,
-    pub(super) max_body: usize,
+    pub(super) bodies: Bodies,
     pub(super) deadline: Duration,
     pub(super) trigger: Trigger,
     /// What is built, in words; `None` where nothing is.

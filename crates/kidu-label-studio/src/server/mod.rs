@@ -2,6 +2,7 @@
 
 mod app;
 mod auth;
+mod body;
 mod connection;
 mod page;
 mod problem;
@@ -13,7 +14,7 @@ use kidu_core::files;
 use kidu_fetch::{FetchOptions, Fetcher, LabelStudio, Policy, Retry, Token};
 use tokio::{net::TcpListener, signal::unix};
 
-use self::app::App;
+use self::{app::App, body::Bodies};
 pub use self::{app::Backend, auth::Auth};
 use crate::{
     batch::Batcher,
@@ -135,7 +136,7 @@ impl Backend {
             label_studio: options.images.label_studio.clone(),
             from_name: options.endpoint.from_name.clone(),
             projects: options.training.project.clone(),
-            max_body: options.server.max_body_bytes,
+            bodies: Bodies::new(options.server.max_body_bytes),
             deadline: Duration::from_secs_f64(options.endpoint.deadline),
             trigger: options.trigger(),
             build,
@@ -164,7 +165,8 @@ async fn transport(options: &Options, secrets: &Secrets) -> Result<Arc<dyn Trans
     match (endpoint, lambda) {
         (Some(url), _) => {
             let token = secrets.endpoint_token.as_deref();
-            Ok(Arc::new(HttpTransport::new(url, token, options.endpoint.concurrency)?))
+            let ca_file = options.images.ca_file.as_deref();
+            Ok(Arc::new(HttpTransport::trusting(url, token, options.endpoint.concurrency, ca_file)?))
         }
         (None, Some(name)) => lambda_transport(name, options).await,
         (None, None) => Err(BackendError::Setting("give --endpoint URL or --lambda NAME".into())),

@@ -7,30 +7,26 @@ use std::{
 
 use axum::{
     Json, Router,
-    body::{Body, Bytes},
     extract::{Path, Request, State},
     http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kidu_telemetry::metrics::MEDIA_TYPE;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{app::App, page, problem::Problem};
+use super::{app::App, body::Held, page, problem::Problem};
 use crate::{
     endpoint::ModelInfo,
     event::Event,
     form::Form,
     result::TaskResult,
-    task::PredictBody,
+    task::{MAX_TASKS, PredictBody},
     training::{Entry, now_ms},
 };
 
-/// How long a body may take to come in.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long `/setup` waits for a model that is not known yet; Label Studio waits for 3 s.
 const SETUP_PATIENCE: Duration = Duration::from_secs(2);
 /// Projects whose last remark is kept.
@@ -124,8 +120,8 @@ struct SetupBody {
 }
 
 async fn setup(State(app): Shared, request: Request) -> Result<Json<Value>, Problem> {
-    let body = read_body(request, app.max_body).await?;
-    let body: SetupBody = serde_json::from_slice(&body).map_err(|e| not_json(&e))?;
+    let held = app.bodies.read(request).await?;
+    let body: SetupBody = serde_json::from_slice(&held.bytes).map_err(|e| not_json(&e))?;
     // What is answered now is what is known; what is asked now is known next time.
     app.watch.refresh();
     let form = form(&app, body.schema.as_deref())?;
@@ -196,11 +192,19 @@ struct Results {
 
 async fn predict(State(app): Shared, request: Request) -> Result<Json<Results>, Problem> {
     let start = Instant::now();
-    let body = read_body(request, app.max_body).await?;
-    let body: PredictBody = serde_json::from_slice(&body).map_err(|e| not_json(&e))?;
+    let Held { bytes, share } = app.bodies.read(request).await?;
+    let body: PredictBody = serde_json::from_slice(&bytes).map_err(|e| not_json(&e))?;
+    drop(bytes);
+    if body.tasks.len() > MAX_TASKS {
+        let told = format!("there are more than {MAX_TASKS} tasks; select fewer");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", told));
+    }
     let form = form(&app, body.label_config.as_deref())?;
     let left = app.deadline.saturating_sub(start.elapsed());
-    Ok(Json(Results { results: app.batcher.predict(&form, &body.tasks, left).await }))
+    let results = app.batcher.predict(&form, &body.tasks, left).await;
+    // Until now its tasks, with their images perhaps, were in memory.
+    drop(share);
+    Ok(Json(Results { results }))
 }
 
 async fn webhook(state: Shared, request: Request) -> Result<Response, Problem> {
@@ -221,8 +225,8 @@ async fn take_event(State(app): Shared, secret: Option<String>, request: Request
         let told = "an event needs the password, or the webhook's secret in its path or header";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", told));
     }
-    let body = read_body(request, app.max_body).await?;
-    let event = Event::read(&body).map_err(Problem::malformed)?;
+    let held = app.bodies.read(request).await?;
+    let event = Event::read(&held.bytes).map_err(Problem::malformed)?;
     let label = event.label();
     app.metrics.event(label);
     if label == "other" {
@@ -293,20 +297,6 @@ fn not_json(error: &serde_json::Error) -> Problem {
         error.line(),
         error.column()
     ))
-}
-
-async fn read_body(request: Request<Body>, most: usize) -> Result<Bytes, Problem> {
-    let reading = Limited::new(request.into_body(), most).collect();
-    let timeout = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not arrive in time");
-    let read = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(timeout)?;
-    match read {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let told = format!("the body has more than {most} bytes; select fewer tasks, or raise --max-body-bytes");
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", told))
-        }
-        Err(_) => Err(Problem::malformed("the body broke off")),
-    }
 }
 
 #[cfg(test)]

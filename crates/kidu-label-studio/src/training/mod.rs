@@ -5,16 +5,18 @@
 //! is answered only after it is on disk; a build takes over what is pending by one line, before it begins, and runs again
 //! under the same name until its end is written.
 
+mod entry;
 mod journal;
 mod local;
 mod runner;
 mod state;
 mod supervisor;
 
+pub use entry::{Build, BuildEnd, Entry, Reason};
 pub use journal::LoopJournal;
 pub use local::LocalRunner;
 pub use runner::{BuildOrder, RunEnd, Runner, RunnerError, Running, Stop};
-pub use state::{Build, BuildEnd, Decision, Entry, Reason, State, Trigger, decide};
+pub use state::{Decision, State, Trigger, decide};
 pub use supervisor::Supervisor;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

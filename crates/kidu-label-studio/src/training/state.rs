@@ -7,6 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::{Build, BuildEnd, Entry, Reason};
 use crate::{endpoint::ModelName, event::Event};
 
 /// Builds that are kept for `/versions` and `/status`.
@@ -16,106 +17,14 @@ const KEPT_MODELS: usize = 50;
 /// A build that was interrupted so often, without an end of its own, is given up.
 const MAX_ATTEMPTS: u32 = 10;
 
-/// A line of the journal. Times are milliseconds since 1970.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "entry", rename_all = "snake_case")]
-pub enum Entry {
-    /// Something happened in Label Studio.
-    Event {
-        /// When it was taken.
-        at: u64,
-        /// What.
-        event: Event,
-    },
-    /// A build takes over everything that is pending.
-    Planned {
-        /// When.
-        at: u64,
-        /// Its id.
-        build: String,
-        /// Why now.
-        reason: Reason,
-    },
-    /// The build is begun, or begun again after an interruption.
-    Attempt {
-        /// When.
-        at: u64,
-        /// Its id.
-        build: String,
-    },
-    /// The build has ended by itself.
-    Ended {
-        /// When.
-        at: u64,
-        /// Its id.
-        build: String,
-        /// How.
-        end: BuildEnd,
-        /// In words.
-        detail: String,
-    },
-    /// The endpoint serves another model.
-    Model {
-        /// When it was noticed.
-        at: u64,
-        /// The model.
-        #[serde(flatten)]
-        model: ModelName,
-    },
-}
-
-/// Why a build starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// Somebody asked: START_TRAINING.
-    Asked,
-    /// Enough annotations are new or changed.
-    Annotations,
-}
-
-/// How a build ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BuildEnd {
-    /// There is a new, gated version.
-    Succeeded,
-    /// The gate said no: trained on, and not better.
-    Refused,
-    /// It failed: nothing was learned, so what it took over is pending again.
-    Failed,
-    /// It cannot be run as it is configured; not tried again unless somebody asks.
-    Misconfigured,
-}
-
-/// A build.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Build {
-    /// Its id.
-    pub id: String,
-    /// Why it started.
-    pub reason: Reason,
-    /// How many annotations it took over.
-    pub annotations: usize,
-    /// When it was planned.
-    pub planned: u64,
-    /// How often it was begun.
-    pub attempts: u32,
-    /// When it ended.
-    pub ended: Option<u64>,
-    /// How it ended.
-    pub end: Option<BuildEnd>,
-    /// How it ended, in words.
-    pub detail: String,
-}
-
 /// An annotation of a project.
 type AnnotationKey = (u64, String);
 
 /// What the entries amount to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The last known state of each annotation, by which a repeated event is known.
+    #[serde(with = "pairs")]
     seen: HashMap<AnnotationKey, String>,
     pending: HashSet<AnnotationKey>,
     /// What the current build has taken over.
@@ -132,6 +41,29 @@ pub struct State {
     builds: VecDeque<Build>,
     models: VecDeque<(ModelName, u64)>,
     events: u64,
+}
+
+/// A map as a list of pairs: keys of JSON are texts.
+mod pairs {
+    use std::{collections::HashMap, hash::Hash};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &HashMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<HashMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Eq + Hash,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
+    }
 }
 
 /// When a build starts.
@@ -181,6 +113,7 @@ impl State {
                 }
             }
             Entry::Ended { at, build, end, detail } => self.end(*at, build, *end, detail),
+            Entry::Compacted { state, .. } => self.clone_from(state),
             Entry::Model { at, model } => {
                 self.models.retain(|(m, _)| m != model);
                 self.models.push_front((model.clone(), *at));
@@ -427,7 +360,10 @@ mod tests {
     #[test]
     fn entries_read_as_they_were_written() {
         let model = Entry::Model { at: 1, model: ModelName { name: "m".into(), version: "1".into() } };
-        for entry in [event(1, &[1], true), planned(2, "a"), ended(3, "a", BuildEnd::Refused), model] {
+        let state = State::of(&[event(1, &[1, 2], true), planned(2, "a"), event(3, &[3], false), model.clone()]);
+        assert_eq!(State::of(&[Entry::Compacted { at: 9, state: Box::new(state.clone()) }]), state);
+        let compacted = Entry::Compacted { at: 9, state: Box::new(state) };
+        for entry in [event(1, &[1], true), planned(2, "a"), ended(3, "a", BuildEnd::Refused), model, compacted] {
             let text = serde_json::to_string(&entry).unwrap();
             assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry, "{text}");
         }

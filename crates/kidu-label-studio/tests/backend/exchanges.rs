@@ -37,7 +37,7 @@ fn shelf(exchanges: &[(String, Value)]) -> Shelf {
 }
 
 /// Builds nothing: these tests look at what is taken.
-struct Idle;
+pub(crate) struct Idle;
 
 impl Runner for Idle {
     fn describe(&self) -> String {

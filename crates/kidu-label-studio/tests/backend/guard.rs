@@ -2,10 +2,18 @@
 
 use std::{fs, io::Write, net::TcpStream, time::Duration};
 
+use axum::{
+    Router,
+    extract::Path,
+    http::{StatusCode, header},
+    routing::get,
+};
 use kidu_label_studio::{endpoint::Ask, options::Secrets};
 use serde_json::{Value, json};
 
-use crate::support::{FORM, Scripted, Shelf, Studio, check_prediction, jpeg, json_of, model, predicted, reply};
+use crate::support::{
+    FORM, RUNTIME, Scripted, Shelf, Studio, TOKEN, check_prediction, jpeg, json_of, listen, model, predicted, reply,
+};
 
 fn good() -> std::sync::Arc<Scripted> {
     Scripted::new(Duration::ZERO, |ask, _| match ask {
@@ -120,6 +128,99 @@ fn the_machines_own_network_is_not_asked() {
     assert!(results.iter().all(|r| *r == json!({})));
     let text = listed.get("/metrics").text();
     assert!(text.contains("host_not_allowed\"} 1") && text.contains("bucket_not_allowed\"} 1"), "{text}");
+}
+
+/// Redirects to the place of the number in its path.
+fn lures(to: Vec<String>) -> std::net::SocketAddr {
+    let (listener, address) = listen();
+    let router = Router::new().route(
+        "/{n}",
+        get(move |Path(n): Path<usize>| {
+            let place = to[n].clone();
+            async move { (StatusCode::FOUND, [(header::LOCATION, place)]) }
+        }),
+    );
+    RUNTIME.spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+#[test]
+fn a_redirect_leads_nowhere_that_an_address_would_not() {
+    let inside = Shelf::start([("/a.jpg".to_owned(), jpeg(1))].into());
+    let outside = Shelf::start([("/b.jpg".to_owned(), jpeg(2))].into());
+    let (closed, open) = (inside.address.port(), outside.address);
+    let targets: Vec<String> = vec![
+        inside.url("/a.jpg"),
+        format!("http://localhost:{closed}/a.jpg"),
+        format!("http://[::ffff:127.0.0.1]:{closed}/a.jpg"),
+        format!("http://{open}@127.0.0.1:{closed}/a.jpg"),
+        format!("//127.0.0.1:{closed}/a.jpg"),
+        "file:///etc/passwd".into(),
+        "s3://bucket/a.jpg".into(),
+        "7".into(),
+        format!("http://user:password@{open}/b.jpg"),
+    ];
+    let lures = lures(targets.clone());
+    let dir = tempfile::tempdir().unwrap();
+    let secrets = Secrets { label_studio_token: Some(TOKEN.into()), ..Secrets::default() };
+    // The Label Studio of the token is a third host; the lure and the open shelf may be asked, the closed one may not.
+    let (lure, shelf) = (lures.to_string(), open.to_string());
+    let more = ["--allow-private", &lure, "--allow-private", &shelf, "--retries", "0"];
+    let more = [&more[..], &["--label-studio", "http://192.0.2.1:8080"]].concat();
+    let studio = Studio::with(dir.path(), good(), None, secrets, &more);
+    let addresses: Vec<String> = (0..targets.len()).map(|n| format!("http://{lure}/{n}")).collect();
+    let results = studio.predict(&addresses);
+    let (last, others) = results.split_last().unwrap();
+    assert!(others.iter().all(|r| *r == json!({})), "{results:?}");
+    assert!(inside.asked().is_empty(), "{:?}", inside.asked());
+    let told = |code: &str| studio.metric(&format!("kidu_label_studio_task_failures_total{{code=\"{code}\"}}"));
+    assert_eq!((told("private_address"), told("redirect")), (5.0, 3.0), "{}", studio.get("/metrics").text());
+    // A name and a password in a redirect are nobody's: they are not sent.
+    check_prediction(last, "rec@3");
+    assert_eq!(outside.asked(), [("/b.jpg".to_owned(), None)]);
+}
+
+#[test]
+fn the_token_opens_images_of_the_label_studio_and_not_its_api() {
+    let shelf = Shelf::start([("/data/upload/1/a.jpg".to_owned(), jpeg(1))].into());
+    let dir = tempfile::tempdir().unwrap();
+    let secrets = Secrets { label_studio_token: Some(TOKEN.into()), ..Secrets::default() };
+    let url = shelf.url("");
+    let studio = Studio::with(dir.path(), good(), None, secrets, &["--label-studio", &url, "--retries", "0"]);
+    let addresses = [
+        "/data/upload/../../api/current-user/token".into(),
+        "/data/upload/%2e%2e/%2e%2e/api/tasks/1/".into(),
+        shelf.url("/api/tasks/1/"),
+        shelf.url("/%61pi/tasks/1/"),
+        shelf.url("/data/upload/1/a.jpg"),
+    ];
+    let results = studio.predict(&addresses);
+    assert!(results[..4].iter().all(|r| *r == json!({})), "{results:?}");
+    check_prediction(&results[4], "rec@3");
+    assert_eq!(shelf.asked(), [("/data/upload/1/a.jpg".to_owned(), Some(format!("Token {TOKEN}")))]);
+}
+
+#[test]
+fn a_name_is_judged_by_the_addresses_that_it_has() {
+    let shelf = Shelf::start([("/a.jpg".to_owned(), jpeg(1))].into());
+    let dir = tempfile::tempdir().unwrap();
+    let other = Studio::start(&dir.path().join("a"), good(), &["--allow-private", "10.0.0.0/8", "--retries", "0"]);
+    let by_name = format!("http://localhost:{}/a.jpg", shelf.address.port());
+    assert_eq!(other.predict(std::slice::from_ref(&by_name)), [json!({})]);
+    assert!(shelf.asked().is_empty());
+    let both = ["--allow-private", "127.0.0.0/8", "--allow-private", "::1/128"];
+    let same = Studio::start(&dir.path().join("b"), good(), &both);
+    check_prediction(&same.predict(&[by_name])[0], "rec@3");
+}
+
+#[test]
+fn more_tasks_than_anybody_selects_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let studio = Studio::start(dir.path(), good(), &[]);
+    let tasks = vec!["0"; kidu_label_studio::task::MAX_TASKS + 1].join(",");
+    let body = format!("{{\"label_config\": {}, \"tasks\": [{tasks}]}}", json!(FORM));
+    let answer = studio.client().post("/predict", "application/json", body.as_bytes()).unwrap();
+    assert_eq!((answer.status, json_of(&answer)["error"]["code"].as_str()), (413, Some("too_large")));
 }
 
 #[test]

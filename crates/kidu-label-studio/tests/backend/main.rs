@@ -10,4 +10,6 @@ mod lambda;
 mod matrix;
 mod model;
 mod process;
+mod sdk;
 mod support;
+mod tls;

@@ -228,6 +228,7 @@ fn killed_at_any_point_no_event_is_lost_and_none_is_trained_on_twice() {
             }
             Entry::Attempt { build, .. } => assert_eq!(current.as_ref().map(|c| &c.0), Some(&build)),
             Entry::Model { .. } => {}
+            Entry::Compacted { .. } => panic!("it is short"),
         }
     }
     assert!(current.is_none() && pending.is_empty());

@@ -17,6 +17,7 @@ pub(crate) enum AnnotateCommand {
   export KIDU_LABEL_STUDIO=http://localhost:8081 KIDU_LABEL_STUDIO_TOKEN=...
   kidu annotate project --title scenes --bundle runs/train/.../bundle --backend http://127.0.0.1:9090
   kidu annotate project --title scenes --data photos --source s3://raw/scenes --target s3://labels/annotations
+  kidu annotate project --title scenes --sync                 new images of its source storage become tasks
   kidu annotate project --project 3 --data photos --extend-form --json")]
     Project(Box<ProjectArgs>),
     /// Bring a project's annotations into a dataset, and keep the dataset as a new version.
@@ -112,6 +113,10 @@ pub(crate) struct StorageArgs {
     /// Images to label: s3://bucket/prefix. Each becomes a task.
     #[arg(long, env = "KIDU_ANNOTATE_SOURCE", value_name = "S3")]
     pub(crate) source: Option<String>,
+    /// Look for new images in a source storage that is there already: the one of --source, or without it all S3 source
+    /// storages of the project.
+    #[arg(long, env = "KIDU_ANNOTATE_SYNC")]
+    pub(crate) sync: bool,
     /// Where annotations are written: s3://bucket/prefix.
     #[arg(long, env = "KIDU_ANNOTATE_TARGET", value_name = "S3")]
     pub(crate) target: Option<String>,

@@ -124,6 +124,8 @@ pub(crate) enum GraphFormat {
     Dot,
     /// Mermaid.
     Mermaid,
+    /// A picture, light or dark as its reader prefers.
+    Svg,
     /// The whole value.
     Json,
 }

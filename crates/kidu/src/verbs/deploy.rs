@@ -17,13 +17,13 @@ use kidu_deploy::{
     status::Status,
     store, supervisor,
 };
-use kidu_pipeline::{Registry, deploy_pipeline, render};
+use kidu_pipeline::{Registry, deploy_pipeline};
 use kidu_telemetry::logs;
 
-use super::model::actor;
+use super::{graph, model::actor};
 use crate::{
     Outcome,
-    cli::{ConfigArgs, Decision, DeployCommand, GraphFormat, KeptDir, PromoteArgs, SmokeArgs, UpArgs, WaitArgs},
+    cli::{ConfigArgs, Decision, DeployCommand, KeptDir, PromoteArgs, SmokeArgs, UpArgs, WaitArgs},
     failure::Failure,
     settings::{self, Configuration, need},
     step, ui,
@@ -66,7 +66,7 @@ pub(super) fn run(command: &DeployCommand) -> Outcome {
             ui::line("ended");
             Ok(())
         }
-        DeployCommand::Show { format } => show(*format),
+        DeployCommand::Show { format } => graph::show_one(*format, deploy_pipeline()),
         DeployCommand::Package { version, registry, out, output } => {
             if registry.place.is_sagemaker() {
                 let instead = "`kidu model deploy-config` writes what the stacks of AWS deploy";
@@ -198,17 +198,6 @@ fn status(dir: &Path) -> Outcome<Status> {
     let registry = Registry::open(&registry.dir, &registry.group)?;
     let history = supervisor::deployments(&registry, 50);
     Ok(Status::offline(dir.to_path_buf(), registry.group().into(), state, history))
-}
-
-fn show(format: GraphFormat) -> Outcome {
-    let pipeline = deploy_pipeline();
-    match format {
-        GraphFormat::Json => return ui::json(&pipeline),
-        GraphFormat::Text => ui::line(render::tree(&pipeline)?.trim_end()),
-        GraphFormat::Dot => ui::line(render::dot(&pipeline).trim_end()),
-        GraphFormat::Mermaid => ui::line(render::mermaid(&pipeline).trim_end()),
-    }
-    Ok(())
 }
 
 fn smoke(arguments: &SmokeArgs) -> Outcome {

@@ -11,6 +11,7 @@ mod doctor;
 mod evaluate;
 mod explain;
 mod gate;
+mod graph;
 mod model;
 mod multirun;
 mod pipeline;

@@ -13,13 +13,16 @@ use kidu_models::WeightsSpec;
 use kidu_pipeline::{
     External, Pipeline, RunRecord, RunRequest, RunStatus, Runner, build_pipeline,
     build_pipeline::{ANNOTATIONS, DATASET, INITIAL_WEIGHTS},
-    render, run as runs,
+    deploy_pipeline,
+    render::Drawing,
+    run as runs,
     runner::Force,
     text,
     tree_hash::hash_path,
 };
 
 use self::{executor::Subprocess, observer::Narrator};
+use super::graph;
 use crate::{
     Outcome,
     cli::{ConfigArgs, GraphFormat, PipelineCommand, PipelineRunArgs, PipelineShowArgs, PipelineStatusArgs},
@@ -175,15 +178,11 @@ fn initial_weights(configuration: &Configuration, progress: &dyn kidu_core::Prog
 }
 
 fn show(arguments: &PipelineShowArgs) -> Outcome {
-    let pipeline = build_pipeline();
-    match arguments.format {
-        _ if arguments.json => return ui::json(&pipeline),
-        GraphFormat::Json => return ui::json(&pipeline),
-        GraphFormat::Text => ui::line(render::tree(&pipeline)?.trim_end()),
-        GraphFormat::Dot => ui::line(render::dot(&pipeline).trim_end()),
-        GraphFormat::Mermaid => ui::line(render::mermaid(&pipeline).trim_end()),
+    let format = if arguments.json { GraphFormat::Json } else { arguments.format };
+    match arguments.all {
+        true => graph::show(format, &[build_pipeline(), deploy_pipeline()], &Drawing::circle()),
+        false => graph::show_one(format, build_pipeline()),
     }
-    Ok(())
 }
 
 fn status(arguments: &PipelineStatusArgs) -> Outcome {

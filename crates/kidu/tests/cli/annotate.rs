@@ -46,11 +46,12 @@ fn gained(import: &Value) -> BTreeMap<String, u64> {
 fn from_a_project_in_one_command_to_a_new_models_predictions() {
     let Some(world) = World::start("from_a_project_in_one_command_to_a_new_models_predictions") else { return };
     ["raw", "labels"].iter().for_each(|b| world.moto.create_bucket(b));
-    for class in ["sea", "forest", "glacier"] {
+    let put = |class: &str| {
         let bytes = fs::read(photo(class, 0)).unwrap();
         let (status, body) = world.moto.request("PUT", &format!("/raw/in/{class}/{class}.jpg"), &[], &bytes);
         assert_eq!(status, 200, "{body}");
-    }
+    };
+    ["sea", "forest"].iter().for_each(|class| put(class));
 
     // One command; the second time there is nothing to do.
     let first = world.set_up();
@@ -63,6 +64,16 @@ fn from_a_project_in_one_command_to_a_new_models_predictions() {
     let second = world.set_up();
     assert_eq!(second["project"], first["project"]);
     assert!(done(&second).values().all(|d| d == "exists"), "{second}");
+
+    // An image that came later is a task when its storage is synchronised, once.
+    put("glacier");
+    let again = || world.kidu(&["annotate", "project", "--title", TITLE, "--sync", "--json"]).ok().json();
+    for (new, tasks) in [(1, 3), (0, 3)] {
+        let report = again();
+        assert_eq!(done(&report)["source"], "synchronised", "{report}");
+        assert!(report.to_string().contains(&format!("s3://raw/in, {new} new tasks")), "{report}");
+        assert_eq!(world.tasks(project).len(), tasks);
+    }
 
     // From S3 there are three tasks; two more by upload and as a data URI.
     let file = |class: &str| fs::read(photo(class, 1)).unwrap();

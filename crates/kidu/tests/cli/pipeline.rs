@@ -74,10 +74,25 @@ fn status_tells_the_same(dir: &TempDir, first: &Value) {
 #[test]
 fn the_graph_is_shown_in_every_format() {
     let dir = scratch();
-    for format in ["text", "dot", "mermaid", "json"] {
+    for format in ["text", "dot", "mermaid", "svg", "json"] {
         let shown = run(dir.path(), &["pipeline", "show", "--format", format]).ok().out;
         assert!(STEPS.iter().all(|step| shown.contains(step)), "{format}: {shown}");
+        let all = run(dir.path(), &["pipeline", "show", "--all", "--format", format]).ok().out;
+        assert!(STEPS.iter().chain(&["staging", "production"]).all(|step| all.contains(step)), "{format}: {all}");
     }
+}
+
+#[test]
+fn the_readme_shows_the_pipelines_as_they_are() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    let drawn = readme.split("```mermaid\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let dir = scratch();
+    let shown = run(dir.path(), &["pipeline", "show", "--all", "--format", "mermaid"]).ok().out;
+    assert_eq!(
+        drawn.trim(),
+        shown.trim(),
+        "put the output of `kidu pipeline show --all --format mermaid` into README.md"
+    );
 }
 
 #[test]

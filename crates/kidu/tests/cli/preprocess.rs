@@ -83,6 +83,23 @@ fn a_finding_stops_the_step_with_3() {
 }
 
 #[test]
+fn of_a_version_the_doctor_looks_at_the_version() {
+    let dir = scratch();
+    copy(&SCENES, &dir.path().join("photos"));
+    let taken = run(dir.path(), &["data", "snapshot", "photos", "-m", "sound", "--json"]).ok().json();
+    fs::write(dir.path().join("photos/train/sea/text.jpg"), "no image").unwrap();
+    let split = |out: &str, more: &[&str]| {
+        let arguments = ["data", "split", "--out", out, "--check", "error", "data.root=photos"];
+        run(dir.path(), &[&arguments[..], more].concat())
+    };
+    split("now", &[]).code(3);
+    let version = format!("data.version='{}'", taken["version"].as_str().unwrap());
+    let then = split("then", &[&version]).ok();
+    let report: Value = serde_json::from_slice(&fs::read(dir.path().join("then/check.json")).unwrap()).unwrap();
+    assert_eq!(report["images"], 66, "{then:#?}");
+}
+
+#[test]
 fn the_pipeline_takes_annotations_and_reruns_when_they_change() {
     let dir = scratch();
     annotate(dir.path());
@@ -103,6 +120,37 @@ fn the_pipeline_takes_annotations_and_reruns_when_they_change() {
     let changed = fs::read_to_string(dir.path().join("tasks.json")).unwrap().replace("\"sea\"", "\"glacier\"");
     fs::write(dir.path().join("tasks.json"), changed).unwrap();
     assert_eq!(cached(&run_it()), 0);
+}
+
+#[test]
+fn the_larger_augmentation_pipeline_is_a_parameter_that_training_follows() {
+    let dir = scratch();
+    let build = |parameter: &str| {
+        // Without the cache of features, which images that change at random have no use for.
+        let arguments = ["pipeline", "run", "--json", "-p", parameter, "gate.min_accuracy=0.0"];
+        let short = short();
+        run(dir.path(), &[&arguments[..], &["trainer.cache_features=false"], &words(&short)].concat())
+    };
+    let step = |record: &Value, at: usize, status: &str| {
+        let step = &record["steps"][at];
+        assert_eq!(step["status"], status, "{record:#}");
+        Path::new(step["folder"].as_str().unwrap()).to_path_buf()
+    };
+    let larger = build("Augmentation_Pipeline=1").ok().json();
+    assert_eq!((&larger["status"], &larger["steps"][1]["name"]), (&json!("succeeded"), &json!("train")));
+    let trained = step(&larger, 1, "succeeded");
+    let config = fs::read_to_string(trained.join("config.yaml")).unwrap();
+    assert!(config.lines().any(|line| line.trim() == "pipeline: 1"), "{config}");
+
+    let usual = build("Augmentation_Pipeline=0").ok();
+    assert!(usual.err.contains("parameter Augmentation_Pipeline changed from 1 to 0"), "{usual:#?}");
+    let usual = usual.json();
+    step(&usual, 0, "cached");
+    let weights = |folder: &Path| fs::read(folder.join("bundle/weights.safetensors")).unwrap();
+    assert_ne!(weights(&trained), weights(&step(&usual, 1, "succeeded")), "training saw the same images");
+
+    assert_eq!(step(&build("Augmentation_Pipeline=1").ok().json(), 1, "cached"), trained);
+    build("Augmentation_Pipeline=2").fails(2, &["Augmentation_Pipeline", "none"]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    command::{end_of, kidu, run},
+    command::{end_of, isolate, kidu, run},
     fixture::{SCENES, copy, scratch, snapshot, words},
 };
 
@@ -34,6 +34,43 @@ fn read(path: PathBuf) -> Value {
 fn tree(root: &Path) -> BTreeMap<PathBuf, Sha256Hex> {
     let relative = snapshot(root).into_iter().map(|(p, h)| (p.strip_prefix(root).unwrap().to_path_buf(), h));
     relative.filter(|(p, _)| p != Path::new(".kidu-version.json")).collect()
+}
+
+/// Runs a script of a shell that may mount, in a mount namespace of its own; nothing where nobody may.
+#[cfg(target_os = "linux")]
+fn mounted(dir: &Path, script: &str) -> Option<crate::command::Ended> {
+    let shell = ["-rm", "sh", "-c"];
+    let probe = Command::new("unshare").args(shell).arg("mount -t tmpfs tmpfs /mnt").output();
+    if !probe.is_ok_and(|o| o.status.success()) {
+        eprintln!("skipped, this machine lets nobody mount in a namespace");
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    isolate(&mut command, dir);
+    command.args(shell).arg(script).env("KIDU", env!("CARGO_BIN_EXE_kidu"));
+    Some(end_of(command))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_fills_up_leaves_no_version_and_no_half_checkout() {
+    let (dir, root) = photos();
+    fs::create_dir(dir.path().join("disk")).unwrap();
+    let before = snapshot(&root);
+    // 67 files take a page each: first there is room for some of them, then for all, then for no copy of them.
+    let script = "mount -t tmpfs -o size=200k tmpfs disk || exit 9
+         take() { \"$KIDU\" data snapshot photos --store disk/store -m m 2>&1; echo code $?; }
+         take; ls disk/store/tmp; \"$KIDU\" data log --store disk/store --json
+         echo ==; mount -o remount,size=700k disk; take; \"$KIDU\" data verify --store disk/store
+         echo ==; head -c 700k /dev/zero > disk/filler 2>/dev/null; truncate -s -40k disk/filler
+         \"$KIDU\" data checkout latest disk/photos --store disk/store 2>&1; echo code $?; ls -A disk";
+    let Some(ended) = mounted(dir.path(), script) else { return };
+    let ended = ended.ok();
+    let [full, roomy, none] = ended.out.split("==\n").collect::<Vec<_>>()[..] else { panic!("{ended:#?}") };
+    assert!(full.contains("No space left on device") && full.ends_with("code 1\n[]\n"), "{ended:#?}");
+    assert!(roomy.contains("code 0") && roomy.contains("67 objects") && roomy.contains("0 named by no"), "{ended:#?}");
+    assert!(none.contains("No space left on device") && none.ends_with("code 1\nfiller\nstore\n"), "{ended:#?}");
+    assert_eq!(snapshot(&root), before);
 }
 
 #[test]

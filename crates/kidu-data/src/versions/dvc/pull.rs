@@ -15,6 +15,7 @@ use rayon::prelude::*;
 
 use super::{
     super::{
+        case,
         error::{Result, VersionError},
         objects,
         staging::Staging,
@@ -57,6 +58,11 @@ pub fn pull(
     let entries = if file.is_dir() { list(file, remote)? } else { vec![single(file)?] };
     let staging = Staging::beside(&std::path::absolute(dir).map_err(|e| VersionError::io("read", dir, e))?)?;
     let tree = staging.tree();
+    if case::is_folded(&tree)
+        && let Some(clash) = case::clash(entries.iter().map(|e| e.relpath.as_str()))
+    {
+        return Err(VersionError::Target { dir: dir.into(), reason: clash.reason() });
+    }
     let folders: BTreeSet<PathBuf> = entries.iter().map(|e| files::parent_of(&tree.join(&e.relpath))).collect();
     folders.iter().try_for_each(|folder| files::create_dir_all(folder))?;
     let pool = super::pool(jobs)?;

@@ -25,6 +25,7 @@ pub(super) fn run(arguments: &ProjectArgs) -> Outcome {
             Done::Exists => "exists",
             Done::Created => "created",
             Done::Changed => "changed",
+            Done::Synchronised => "synchronised",
         };
         let id = part.id.map(|id| format!(" {id}")).unwrap_or_default();
         console.note(&format!("{}{id} {done}: {}", part.part, part.what));
@@ -44,7 +45,7 @@ fn wanted(arguments: &ProjectArgs) -> Outcome<Wanted> {
         (Some(id), _) => Which::Id(id),
         (None, title) => Which::Title(title.clone().unwrap_or_default()),
     };
-    let StorageArgs { source, target, filter, may_delete, .. } = &arguments.storage;
+    let StorageArgs { source, target, filter, may_delete, sync, .. } = &arguments.storage;
     let storage = |name, uri: &Option<String>| uri.as_deref().map(|u| place(name, u, &arguments.storage)).transpose();
     let source = storage("--source", source)?.map(|s| S3Storage {
         title: Some("images (kidu)".into()),
@@ -65,6 +66,7 @@ fn wanted(arguments: &ProjectArgs) -> Outcome<Wanted> {
         extend_form: arguments.classes.extend_form,
         source,
         target,
+        sync_source: *sync,
         credentials: StorageCredentials {
             key: arguments.storage.storage_key.clone(),
             secret: variable("KIDU_STORAGE_SECRET"),

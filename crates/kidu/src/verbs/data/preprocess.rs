@@ -5,10 +5,10 @@ use std::{borrow::Cow, path::Path};
 
 use kidu_core::{Progress, files};
 use kidu_data::{
-    DataSettings, Index, OnBadImage, OnDuplicate, OnNearDuplicate,
+    DataSettings, Decoded, Index, OnBadImage, OnDuplicate, OnNearDuplicate,
     archive::ArchiveKind,
     check::{self, CheckReport, Evidence, Kind, Survey, gallery},
-    versions::{SnapshotOptions, snapshot},
+    versions::{SnapshotOptions, pinned_source, snapshot},
     working_copy,
 };
 use serde_json::{Value, json};
@@ -31,14 +31,15 @@ const SOURCE: &str = "source";
 /// A parameter of a pipeline cannot be left out; this stands for nothing.
 const NOTHING: &str = "none";
 
-/// Does what the options ask for. The data group that is returned has the root that is to be split.
+/// Does what the options ask for. The data group that is returned has the root that is to be split; what the doctor has
+/// decoded need not be decoded again.
 pub(super) fn preprocess<'a>(
     arguments: &SplitArgs,
     data: &'a DataSettings,
     seed: u64,
     dir: &Path,
     console: &Console,
-) -> Outcome<Cow<'a, DataSettings>> {
+) -> Outcome<(Cow<'a, DataSettings>, Decoded)> {
     let sources: Vec<String> = given(&arguments.annotations).cloned().collect();
     let mut data = Cow::Borrowed(data);
     let mut origin = json!({"root": data.root});
@@ -55,9 +56,10 @@ pub(super) fn preprocess<'a>(
         origin["annotations"] = bring_in(arguments, &sources, &to, console)?;
         data.to_mut().root = Some(to);
     }
-    if let Some(level) = arguments.check {
-        look_over(&data, level, seed, dir, console)?;
-    }
+    let decoded = match arguments.check {
+        Some(level) => look_over(&data, level, seed, dir, console)?,
+        None => Decoded::default(),
+    };
     if let Some(store) = store {
         let root = data.root.clone().unwrap_or_default();
         let options = SnapshotOptions {
@@ -72,7 +74,7 @@ pub(super) fn preprocess<'a>(
         console.note(&format!("data version {}{known}, kept in {}", taken.version.id.short(), store.display()));
         data.to_mut().store = Some(store.clone());
     }
-    Ok(data)
+    Ok((data, decoded))
 }
 
 fn given(values: &[String]) -> impl Iterator<Item = &String> {
@@ -92,13 +94,14 @@ fn bring_in(arguments: &SplitArgs, sources: &[String], to: &Path, console: &Cons
 }
 
 /// The data doctor without a network. Its gallery and its findings stay in the run's folder.
-fn look_over(data: &DataSettings, level: FailOn, seed: u64, dir: &Path, console: &Console) -> Outcome {
-    let Some(root) = &data.root else { return Err(Failure::usage("data.root is not set")) };
-    if ArchiveKind::of(root).is_none() {
+fn look_over(data: &DataSettings, level: FailOn, seed: u64, dir: &Path, console: &Console) -> Outcome<Decoded> {
+    // Of a version, what the folder is now says nothing.
+    let Some(root) = pinned_source(data, console)? else { return Err(Failure::usage("data.root is not set")) };
+    if ArchiveKind::of(&root).is_none() {
         // What is no dataset at all is told as such.
-        Index::of(root)?;
+        Index::of(&root)?;
     }
-    let survey = Survey::of(root, dir, console)?;
+    let survey = Survey::of(&root, dir, console)?;
     let measured = check::measure(&survey, data, None, console)?;
     let mut report = check::judge(&survey, &measured.facts, &Evidence::default(), data, seed, console)?;
     gallery::save(&dir.join(gallery::FILE), &report, &data.limits(), data.check.gallery_images, console)?;
@@ -110,7 +113,8 @@ fn look_over(data: &DataSettings, level: FailOn, seed: u64, dir: &Path, console:
     ));
     report.retain(|finding| !is_settled(finding.kind, data));
     tables::worst(&report).iter().for_each(|line| console.note(line));
-    doctor::outcome(level, &report)
+    doctor::outcome(level, &report)?;
+    Ok(Decoded::of(measured.facts, &data.limits()))
 }
 
 /// Whether the settings say what becomes of such files, other than that they stop the training.

@@ -1,6 +1,6 @@
 //! `kidu data split`.
 
-use kidu_data::{materialize, prepare};
+use kidu_data::{materialize, prepare_decoded};
 use serde_json::json;
 
 use super::preprocess::preprocess;
@@ -24,8 +24,8 @@ pub(super) fn run(arguments: &SplitArgs) -> Outcome {
     let dir = held.path();
     let console = Console::new().with_log(&dir.join("kidu.log"));
     let local = stores::local_data(data, &console)?;
-    let data = preprocess(arguments, &local, settings.seed, dir, &console)?;
-    let prepared = prepare(&data, settings.seed, dir, &console)?;
+    let (data, decoded) = preprocess(arguments, &local, settings.seed, dir, &console)?;
+    let prepared = prepare_decoded(&data, settings.seed, dir, &decoded, &console)?;
     held.note_data(&prepared.manifest);
     let wanted = &arguments.data_version;
     if wanted != "any" && *wanted != prepared.manifest.version {

@@ -1,6 +1,11 @@
-//! A pipeline as text, Graphviz DOT and Mermaid, and nothing but text: colours are the terminal's business.
+//! Pipelines as text, and as graphs for Graphviz, Mermaid and the browser. Colours of the terminal are its own business.
+
+mod drawing;
+mod svg;
 
 use std::fmt::Write;
+
+pub use drawing::{Band, Drawing, Edge, Node};
 
 use crate::{
     error::Result,
@@ -69,66 +74,16 @@ fn input(name: &str, source: &InputSource) -> String {
     }
 }
 
-/// Whether what follows depends on what it says.
-fn decides(step: &Step) -> bool {
-    matches!(step.kind, StepKind::Condition { .. } | StepKind::Test { .. } | StepKind::Approval)
-}
-
-/// The edges: from step, to step, label (the output, or nothing for mere order).
-fn edges(pipeline: &Pipeline) -> Vec<(&str, &str, &str)> {
-    let mut edges = Vec::new();
-    for step in &pipeline.steps {
-        let data = step.input_outputs().map(|o| (o.step.as_str(), step.name.as_str(), o.output.as_str()));
-        let order = step.after.iter().map(|a| (a.as_str(), step.name.as_str(), ""));
-        edges.extend(data.chain(order));
-    }
-    edges
-}
-
-/// The graph in Graphviz' language.
-pub fn dot(pipeline: &Pipeline) -> String {
-    let mut out = format!("digraph \"{}\" {{\n  rankdir=LR;\n  node [shape=box];\n", pipeline.name);
-    for step in &pipeline.steps {
-        let shape = if decides(step) { "diamond" } else { "box" };
-        let _ = writeln!(out, "  \"{0}\" [shape={shape}, label=\"{0}\\n{1}\"];", step.name, step.kind.name());
-    }
-    for (from, to, label) in edges(pipeline) {
-        let style = if label.is_empty() { "style=dashed".to_string() } else { format!("label=\"{label}\"") };
-        let _ = writeln!(out, "  \"{from}\" -> \"{to}\" [{style}];");
-    }
-    out.push_str("}\n");
-    out
-}
-
-/// The graph in Mermaid's language, for Markdown.
-pub fn mermaid(pipeline: &Pipeline) -> String {
-    let mut out = String::from("flowchart LR\n");
-    for step in &pipeline.steps {
-        let (open, close) = if decides(step) { ('{', '}') } else { ('[', ']') };
-        let _ = writeln!(out, "  {0}{open}\"{0}<br/>{1}\"{close}", step.name, step.kind.name());
-    }
-    for (from, to, label) in edges(pipeline) {
-        let arrow = if label.is_empty() { "-.->".to_string() } else { format!("-->|{label}|") };
-        let _ = writeln!(out, "  {from} {arrow} {to}");
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::build_pipeline;
 
     #[test]
-    fn every_step_and_edge_is_drawn() {
-        let pipeline = build_pipeline();
-        let text = tree(&pipeline).unwrap();
+    fn every_step_is_in_the_tree() {
+        let text = tree(&build_pipeline()).unwrap();
         assert!(text.contains("└─ register (Register), only after gate"), "{text}");
         assert!(text.contains(">= {Accuracy_Threshold}"), "{text}");
         assert!(text.contains("(required) [data.root]"), "{text}");
-        assert!(dot(&pipeline).contains("\"gate\" -> \"register\" [style=dashed];"));
-        assert!(dot(&pipeline).contains("\"train\" -> \"evaluate\" [label=\"bundle\"];"));
-        assert!(mermaid(&pipeline).contains("preprocess -->|dataset| train"));
-        assert!(mermaid(&pipeline).contains("gate{\"gate<br/>Condition\"}"));
     }
 }

@@ -1,0 +1,149 @@
+//! What it takes to make the stacks: what the roles that deploy have in common.
+
+use super::Foundation;
+use crate::{
+    constructs::MANAGE_ROLES,
+    core::{Expr, Statement},
+};
+
+/// An ARN of this account and region.
+pub(super) fn arn(service: &str, rest: &str) -> Expr {
+    Expr::sub(format!("arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{rest}"))
+}
+
+/// Making, changing and removing the parts of a project: `model-build`, `model-deploy` and `monitoring`. What CloudFormation names
+/// itself begins with the stack's name, and so with `prefix`; the actions are those that the resource types' own schemas ask for.
+pub(super) fn project(prefix: &str, foundation: &Foundation) -> Vec<Statement> {
+    let roles = || Expr::sub(format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{prefix}*"));
+    vec![
+        Statement::allow("Roles", MANAGE_ROLES).on([roles()]),
+        Statement::allow("HandOn", ["iam:PassRole"]).on([roles(), Expr::from(&foundation.pipeline_role_arn)]).when(
+            "StringEquals",
+            "iam:PassedToService",
+            [
+                "codebuild.amazonaws.com",
+                "codepipeline.amazonaws.com",
+                "events.amazonaws.com",
+                "sagemaker.amazonaws.com",
+                "scheduler.amazonaws.com",
+                "states.amazonaws.com",
+                "cloudformation.amazonaws.com",
+            ],
+        ),
+        Statement::allow(
+            "Builds",
+            [
+                "codebuild:CreateProject",
+                "codebuild:DeleteProject",
+                "codebuild:UpdateProject",
+                "codebuild:BatchGetProjects",
+            ],
+        )
+        .on([arn("codebuild", "project/*")]),
+        Statement::allow(
+            "Deliveries",
+            [
+                "codepipeline:CreatePipeline",
+                "codepipeline:DeletePipeline",
+                "codepipeline:GetPipeline",
+                "codepipeline:GetPipelineState",
+                "codepipeline:ListTagsForResource",
+                "codepipeline:TagResource",
+                "codepipeline:UpdatePipeline",
+            ],
+        )
+        .on([arn("codepipeline", "*-model-build"), arn("codepipeline", "*-model-deploy")]),
+        Statement::allow("Connection", ["codeconnections:PassConnection", "codestar-connections:PassConnection"])
+            .on([arn("codeconnections", "connection/*"), arn("codestar-connections", "connection/*")]),
+        Statement::allow(
+            "Rules",
+            [
+                "events:DeleteRule",
+                "events:DescribeRule",
+                "events:ListTagsForResource",
+                "events:ListTargetsByRule",
+                "events:PutRule",
+                "events:PutTargets",
+                "events:RemoveTargets",
+            ],
+        )
+        .on([arn("events", &format!("rule/{prefix}*"))]),
+        Statement::allow(
+            "Schedules",
+            [
+                "scheduler:CreateSchedule",
+                "scheduler:DeleteSchedule",
+                "scheduler:GetSchedule",
+                "scheduler:UpdateSchedule",
+            ],
+        )
+        .on([arn("scheduler", "schedule/default/*-annotations")]),
+        Statement::allow(
+            "StateMachines",
+            [
+                "states:CreateStateMachine",
+                "states:DeleteStateMachine",
+                "states:DescribeStateMachine",
+                "states:ListTagsForResource",
+                "states:ListStateMachineVersions",
+                "states:TagResource",
+                "states:UpdateStateMachine",
+            ],
+        )
+        .on([arn("states", "stateMachine:*-annotations")]),
+        Statement::allow(
+            "SageMaker",
+            [
+                "sagemaker:AddTags",
+                "sagemaker:CreateModelPackageGroup",
+                "sagemaker:CreatePipeline",
+                "sagemaker:DeletePipeline",
+                "sagemaker:DescribeModelPackageGroup",
+                "sagemaker:DescribePipeline",
+                "sagemaker:GetModelPackageGroupPolicy",
+                "sagemaker:ListTags",
+                "sagemaker:UpdatePipeline",
+            ],
+        )
+        .on([arn("sagemaker", "model-package-group/*"), arn("sagemaker", "pipeline/*-build")]),
+        Statement::allow(
+            "Logs",
+            [
+                "logs:AssociateKmsKey",
+                "logs:CreateLogGroup",
+                "logs:DeleteLogGroup",
+                "logs:DeleteRetentionPolicy",
+                "logs:DisassociateKmsKey",
+                "logs:GetDataProtectionPolicy",
+                "logs:ListTagsForResource",
+                "logs:PutRetentionPolicy",
+                "logs:TagResource",
+            ],
+        )
+        .on([arn("logs", "log-group:/aws/codebuild/*"), arn("logs", "log-group:/aws/vendedlogs/states/*")]),
+        // Deliveries of the state machine's logs know no resources.
+        Statement::allow(
+            "LogDeliveries",
+            [
+                "logs:CreateLogDelivery",
+                "logs:DescribeLogGroups",
+                "logs:DescribeResourcePolicies",
+                "logs:PutResourcePolicy",
+            ],
+        )
+        .on_everything(),
+        Statement::allow(
+            "Alarms",
+            [
+                "cloudwatch:DeleteAlarms",
+                "cloudwatch:DescribeAlarms",
+                "cloudwatch:ListTagsForResource",
+                "cloudwatch:PutMetricAlarm",
+            ],
+        )
+        .on([arn("cloudwatch", &format!("alarm:{prefix}*"))]),
+        Statement::allow("Budgets", ["budgets:ListTagsForResource", "budgets:ModifyBudget", "budgets:ViewBudget"])
+            .on([Expr::sub("arn:${AWS::Partition}:budgets::${AWS::AccountId}:budget/*")]),
+        Statement::allow("Key", ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey"]).on([&foundation.key_arn]),
+    ]
+}
