@@ -42,6 +42,18 @@ pub enum FetchError {
         /// Its bucket.
         bucket: String,
     },
+    /// A path on a Label Studio that hands out an object, and names none of a bucket on the list.
+    #[error("{address}: names no object of a bucket that may be read; allow buckets with --allow-bucket")]
+    NoAllowedObject {
+        /// The address.
+        address: String,
+    },
+    /// A path on a Label Studio that is not one of an image.
+    #[error("{address}: may lead to the Label Studio's API, which holds no images")]
+    ApiPath {
+        /// The address.
+        address: String,
+    },
     /// The host is in a private, local or reserved network.
     #[error(
         "{address}: {host} is {ip}, an address of a private or reserved network; if that is intended, allow it with \
@@ -211,7 +223,8 @@ impl FetchError {
             Self::Address { .. } => "bad_address",
             Self::Scheme { .. } => "unsupported_scheme",
             Self::HostNotAllowed { .. } => "host_not_allowed",
-            Self::BucketNotAllowed { .. } => "bucket_not_allowed",
+            Self::BucketNotAllowed { .. } | Self::NoAllowedObject { .. } => "bucket_not_allowed",
+            Self::ApiPath { .. } => "api_path",
             Self::PrivateAddress { .. } => "private_address",
             Self::Resolve { .. } => "unknown_host",
             Self::Connection { .. } => "no_connection",

@@ -13,7 +13,7 @@ use crate::{
     label_studio::Session,
     local, object,
     options::FetchOptions,
-    retry,
+    reach, retry,
 };
 
 /// Gets the bytes behind addresses. Cheap to clone: clones share connections, tokens and the limit on how many addresses
@@ -54,6 +54,7 @@ impl Fetcher {
     /// [`FetchError`]; failures that may pass have been tried again by then.
     pub async fn fetch(&self, address: &Address, task: Option<u64>) -> Result<Vec<u8>> {
         let inner = &self.0;
+        reach::check(address, &inner.options)?;
         // Closed never: the semaphore lives as long as the fetcher.
         let _turn = inner.turns.acquire().await.map_err(|e| FetchError::Setup(e.to_string()))?;
         let after = inner.options.timeout;

@@ -24,6 +24,7 @@ mod local;
 mod object;
 mod options;
 mod policy;
+mod reach;
 mod retry;
 
 pub use address::Address;

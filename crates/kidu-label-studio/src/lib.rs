@@ -14,7 +14,6 @@ pub mod error;
 pub mod event;
 mod metrics;
 pub mod options;
-mod reach;
 mod secrets;
 pub mod server;
 pub mod task;

@@ -1,12 +1,15 @@
-//! What a Label Studio is asked for in a task's name: our token opens more there than images.
+//! What a Label Studio is asked for by an address that comes from data: our token opens more there than images.
 
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use kidu_fetch::{Address, FetchOptions};
 
-use crate::batch::TaskFailure;
+use crate::{
+    address::Address,
+    error::{FetchError, Result},
+    options::FetchOptions,
+};
 
 /// As Label Studio writes the addresses of objects into paths; padding as it comes.
 const CODED: GeneralPurpose = GeneralPurpose::new(
@@ -16,7 +19,7 @@ const CODED: GeneralPurpose = GeneralPurpose::new(
 
 /// Refuses addresses of the Label Studio's API, which answers to `GET` too (and opening a task there asks us for a
 /// prediction, round and round), and paths that hand out objects of buckets that are not allowed.
-pub(crate) fn check(address: &Address, options: &FetchOptions) -> Result<(), TaskFailure> {
+pub(crate) fn check(address: &Address, options: &FetchOptions) -> Result<()> {
     let base = options.label_studio.as_ref().map(|studio| studio.base());
     let (path, query) = match address {
         Address::LabelStudio(path) => {
@@ -33,15 +36,13 @@ pub(crate) fn check(address: &Address, options: &FetchOptions) -> Result<(), Tas
         _ => return Ok(()),
     };
     if may_be_api(path) {
-        let message = format!("{address}: may lead to the Label Studio's API, which holds no images");
-        return Err(TaskFailure { code: "api_path", message });
+        return Err(FetchError::ApiPath { address: address.to_string() });
     }
     let buckets = &options.policy.buckets;
     if buckets.is_empty() || !hands_out_objects(path) || object_of(query).is_some_and(|b| buckets.contains(&b)) {
         return Ok(());
     }
-    let message = format!("{address}: names no object of a bucket that may be read (--allow-bucket)");
-    Err(TaskFailure { code: "bucket_not_allowed", message })
+    Err(FetchError::NoAllowedObject { address: address.to_string() })
 }
 
 /// Whether a path is one of the API, or may become one by what is made of it on the way.
@@ -75,15 +76,15 @@ fn object_of(query: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use base64::engine::general_purpose::URL_SAFE;
-    use kidu_fetch::{LabelStudio, Policy};
 
     use super::*;
+    use crate::{label_studio::LabelStudio, policy::Policy};
 
     fn code(address: &str, buckets: &[&str]) -> Option<&'static str> {
         let policy = Policy { buckets: buckets.iter().map(|b| (*b).to_owned()).collect(), ..Policy::default() };
         let label_studio = Some(LabelStudio::new("http://h:8080/ls", None).unwrap());
         let options = FetchOptions { label_studio, policy, ..FetchOptions::default() };
-        check(&Address::parse(address).unwrap(), &options).err().map(|failure| failure.code)
+        check(&Address::parse(address).unwrap(), &options).err().map(|error| error.code())
     }
 
     #[test]
