@@ -136,7 +136,7 @@ struct DiffArgs {
     #[arg(long, conflicts_with = "from")]
     deployed: bool,
     /// With --deployed: these stacks only; inference stands for the two stages.
-    #[arg(value_name = "STACK", requires = "deployed")]
+    #[arg(value_name = "STACK", conflicts_with = "from")]
     stacks: Vec<String>,
     /// What names of stacks begin with in the account; default: --foundation.
     #[arg(long, env = "KIDU_STACK_PREFIX", value_name = "NAME")]

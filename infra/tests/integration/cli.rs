@@ -68,7 +68,7 @@ fn mistakes_are_usage_errors() {
         (vec!["synth"], "--out"),
         (vec!["diff"], "--from"),
         (vec!["diff", "--from", "x", "--deployed"], "cannot be used with"),
-        (vec!["diff", "--from", "x", "foundation"], "--deployed"),
+        (vec!["diff", "--from", "x", "foundation"], "cannot be used with"),
     ] {
         let output = infra(&arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", out(&output));
