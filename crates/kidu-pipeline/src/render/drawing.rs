@@ -88,7 +88,7 @@ impl Drawing {
         Self { title: pipeline.name.clone(), bands: vec![Band::of(pipeline, "")], joins: Vec::new() }
     }
 
-    /// The whole circle: [`build_pipeline`], [`deploy_pipeline`], and the annotation that begins the next round.
+    /// The whole circle: [`build_pipeline`](build_pipeline()), [`deploy_pipeline`](deploy_pipeline()), and the annotation that begins the next round.
     pub fn circle() -> Self {
         let annotation = Band {
             title: "annotation".into(),
