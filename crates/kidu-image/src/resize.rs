@@ -3,11 +3,14 @@
 use std::cell::RefCell;
 
 use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
-    images::{CroppedImage, Image, ImageRef},
+    FilterType, ResizeAlg, ResizeOptions, Resizer,
+    images::{TypedCroppedImage, TypedImage, TypedImageRef},
+    pixels::U8x3,
 };
 use image::RgbImage;
 use kidu_core::{Crop, Filter};
+
+use crate::augment::functional::pool;
 
 thread_local! {
     // Its intermediate buffers are large; one a thread is enough, and no result depends on what it held before.
@@ -51,42 +54,32 @@ pub(crate) struct SourceBox {
 
 /// Cuts `rect` out of `image`, then resizes it to `width` x `height`: pixels outside the rectangle have no influence.
 pub(crate) fn resize_rect(image: &RgbImage, rect: Rect, width: u32, height: u32, filter: Filter) -> RgbImage {
-    run(image, width, height, |resizer, source, out| {
-        let cropped = CroppedImage::new(source, rect.left, rect.top, rect.width, rect.height);
-        cropped.is_ok_and(|cropped| resizer.resize(&cropped, out, &options(filter)).is_ok())
-    })
+    run(image, rect, width, height, &options(filter))
 }
 
 /// Resizes the part `part` of `image` to `width` x `height`; at its edges the filter sees the pixels beyond them.
 /// That equals resizing the whole and cutting afterwards, without computing what is cut off.
 pub(crate) fn resize_part(image: &RgbImage, part: SourceBox, width: u32, height: u32, filter: Filter) -> RgbImage {
-    run(image, width, height, |resizer, source, out| {
-        let options = options(filter).crop(part.left, part.top, part.width, part.height);
-        resizer.resize(source, out, &options).is_ok()
-    })
+    let options = options(filter).crop(part.left, part.top, part.width, part.height);
+    run(image, Rect::of(image), width, height, &options)
 }
 
 /// The whole of `image` by Pillow's box filter: means of what each new pixel covers, or repeated pixels.
 pub(crate) fn resize_box(image: &RgbImage, width: u32, height: u32) -> RgbImage {
-    run(image, width, height, |resizer, source, out| {
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));
-        resizer.resize(source, out, &options).is_ok()
-    })
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));
+    run(image, Rect::of(image), width, height, &options)
 }
 
-fn run(
-    image: &RgbImage,
-    width: u32,
-    height: u32,
-    resize: impl FnOnce(&mut Resizer, &ImageRef<'_>, &mut Image<'_>) -> bool,
-) -> RgbImage {
-    let mut pixels = RgbImage::new(width, height);
-    let source = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3);
-    let out = Image::from_slice_u8(width, height, pixels.as_mut(), PixelType::U8x3);
-    let done = match (source, out) {
-        (Ok(source), Ok(mut out)) => RESIZER.with_borrow_mut(|resizer| resize(resizer, &source, &mut out)),
-        _ => false,
-    };
+/// One call with the one type of pixels: each further call of the generic code, or its call for any type of pixels,
+/// would be compiled again, for a minute or more.
+fn run(image: &RgbImage, rect: Rect, width: u32, height: u32, options: &ResizeOptions) -> RgbImage {
+    let mut pixels = pool::image(width, height);
+    let source = TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.as_raw()).ok();
+    let part = source.and_then(|s| TypedCroppedImage::new(s, rect.left, rect.top, rect.width, rect.height).ok());
+    let out = TypedImage::<U8x3>::from_buffer(width, height, pixels.as_mut()).ok();
+    let done = part.zip(out).is_some_and(|(source, mut out)| {
+        RESIZER.with_borrow_mut(|resizer| resizer.resize_typed(&source, &mut out, options).is_ok())
+    });
     // The buffers have the size of their images and all callers pass rectangles that lie inside.
     assert!(done, "a rectangle outside an image of {}x{} cannot be resized", image.width(), image.height());
     pixels

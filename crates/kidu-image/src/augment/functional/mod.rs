@@ -11,7 +11,6 @@
 
 mod blur;
 mod border;
-mod chacha;
 mod clahe;
 mod dihedral;
 mod distortion;

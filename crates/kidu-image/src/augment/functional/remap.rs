@@ -12,6 +12,8 @@ use super::{
 /// Fractional bits of a place.
 const BITS: u32 = 5;
 const ONE: u32 = 1 << BITS;
+/// Pixels that are worked on together.
+const LANES: usize = 16;
 /// Three channels in one word, 21 bits each: a weighted sum takes 18.
 const HALF: u64 = (1 << (2 * BITS - 1)) * (1 | 1 << 21 | 1 << 42);
 
@@ -39,6 +41,9 @@ pub(super) fn remap(
     let mut out = pool::image(image.width(), image.height());
     let mut row = Places { x: vec![0; width], y: vec![0; width] };
     let source = Source { pixels: image.as_raw(), width, height, mode, fill };
+    // Eight bytes hold a pixel and its right neighbour: the last ones of the image lack two of them.
+    let mut readable = pool::take(image.as_raw().len() + 2);
+    readable[..image.as_raw().len()].copy_from_slice(image.as_raw());
     for (y, out) in out.chunks_exact_mut((3 * width).max(1)).enumerate() {
         places(y, &mut row);
         vectorize(
@@ -46,12 +51,14 @@ pub(super) fn remap(
             || {
                 fold(&mut row.x, width, mode);
                 fold(&mut row.y, height, mode);
+                let blocks = out.as_chunks_mut::<3>().0.chunks_mut(LANES);
+                for ((out, x), y) in blocks.zip(row.x.chunks(LANES)).zip(row.y.chunks(LANES)) {
+                    source.sample(&readable, x, y, out);
+                }
             },
         );
-        for ((out, x), y) in out.as_chunks_mut::<3>().0.iter_mut().zip(&row.x).zip(&row.y) {
-            *out = source.at(*x, *y);
-        }
     }
+    pool::give(readable);
     out
 }
 
@@ -81,22 +88,41 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// The colours at up to [`LANES`] places. `readable` are the pixels and two bytes more.
     #[inline(always)]
-    fn at(&self, x: i32, y: i32) -> [u8; 3] {
+    fn sample(&self, readable: &[u8], xs: &[i32], ys: &[i32], out: &mut [[u8; 3]]) {
+        let stride = 3 * self.width;
+        let [mut x, mut y, mut left, mut top, mut fx, mut fy] = [[0_i32; LANES]; 6];
+        x[..xs.len()].copy_from_slice(xs);
+        y[..ys.len()].copy_from_slice(ys);
+        let mut beyond = 0;
         // The last column and row have no right or lower neighbour: they are the far end of the pair before them.
-        let (left, top) = ((x >> BITS).min(self.width as i32 - 2), (y >> BITS).min(self.height as i32 - 2));
-        let (fx, fy) = ((x - (left << BITS)) as u32, (y - (top << BITS)) as u32);
-        if left >= 0 && top >= 0 && fx <= ONE && fy <= ONE {
-            let stride = 3 * self.width;
-            let start = top as usize * stride + 3 * left as usize;
-            // Eight bytes hold a pixel and its right neighbour. The last ones of the image lack two of them.
-            if let (Some(top), Some(bottom)) =
-                (self.pixels[start..].first_chunk::<8>(), self.pixels[start + stride..].first_chunk::<8>())
-            {
-                return between(u64::from_le_bytes(*top), u64::from_le_bytes(*bottom), fx, fy);
-            }
+        let (last_left, last_top) = (self.width as i32 - 2, self.height as i32 - 2);
+        for i in 0..LANES {
+            (left[i], top[i]) = ((x[i] >> BITS).min(last_left), (y[i] >> BITS).min(last_top));
+            (fx[i], fy[i]) = (x[i] - (left[i] << BITS), y[i] - (top[i] << BITS));
+            beyond |= left[i] | top[i] | (ONE as i32 - fx[i]) | (ONE as i32 - fy[i]);
         }
-        self.at_edge(x, y)
+        if beyond < 0 {
+            let places = xs.iter().zip(ys);
+            out.iter_mut().zip(places).for_each(|(out, (x, y))| *out = self.at_edge(*x, *y));
+            return;
+        }
+        let [mut upper, mut lower] = [[0_u64; LANES]; 2];
+        for i in 0..LANES {
+            let start = top[i] as usize * stride + 3 * left[i] as usize;
+            let read =
+                |start: usize| readable[start..].first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+            (upper[i], lower[i]) = (read(start), read(start + stride));
+        }
+        let mut colours = [0_u32; LANES];
+        for i in 0..LANES {
+            colours[i] = between(upper[i], lower[i], fx[i] as u32, fy[i] as u32);
+        }
+        for (out, colour) in out.iter_mut().zip(colours) {
+            let [red, green, blue, _] = colour.to_le_bytes();
+            *out = [red, green, blue];
+        }
     }
 
     #[cold]
@@ -117,10 +143,10 @@ impl Source<'_> {
     }
 }
 
-/// The pixel between two of an upper and two of a lower row (red, green, blue, red, green, blue, from the lowest byte):
+/// The pixel (red in the lowest byte) between two of an upper and two of a lower row (red, green, blue, red, green, blue, from the lowest byte):
 /// every second byte in a lane of 16 bits, so that one multiplication weighs four of them.
 #[inline(always)]
-fn between(top: u64, bottom: u64, fx: u32, fy: u32) -> [u8; 3] {
+fn between(top: u64, bottom: u64, fx: u32, fy: u32) -> u32 {
     const EVERY_SECOND: u64 = 0x00FF_00FF_00FF_00FF;
     let (gx, gy) = (u64::from(ONE - fx), u64::from(ONE - fy));
     let (fx, fy) = (u64::from(fx), u64::from(fy));
@@ -131,7 +157,8 @@ fn between(top: u64, bottom: u64, fx: u32, fy: u32) -> [u8; 3] {
     let right = ((odd >> 16) & 0xFFFF) | (odd & 0xFFFF_0000_0000);
     let red_blue = left * gx + right * fx + (512 | 512 << 32);
     let green = (odd & 0xFFFF) * gx + ((even >> 32) & 0xFFFF) * fx + 512;
-    [(red_blue >> 10) as u8, (green >> 10) as u8, (red_blue >> 42) as u8]
+    let (red, green, blue) = ((red_blue >> 10) & 0xFF, (green >> 10) & 0xFF, (red_blue >> 42) & 0xFF);
+    (red | green << 8 | blue << 16) as u32
 }
 
 /// Three channels in one word, see [`HALF`].
