@@ -274,6 +274,7 @@ fn names_of(control: Node<'_, '_>, choices: &[Choice]) -> HashMap<String, usize>
 
 #[cfg(test)]
 mod tests {
+    use kidu_core::markup::escape;
     use proptest::prelude::*;
 
     use super::*;
@@ -390,7 +391,6 @@ mod tests {
 
         #[test]
         fn any_names_are_read_as_they_are_written(names in prop::collection::btree_set("[^\\s\\p{C}][^\\p{C}]{0,12}[^\\s\\p{C}]", 1..8)) {
-            let escape = |t: &str| t.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
             let choices: String = names.iter().map(|n| format!("<Choice value=\"{}\"/>", escape(n))).collect();
             let xml = format!("<View><Image name=\"i\" value=\"$i\"/><Choices name=\"c\" toName=\"i\">{choices}</Choices></View>");
             let form = Form::parse(&xml, None).unwrap();

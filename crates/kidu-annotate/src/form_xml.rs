@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use kidu_core::markup::escape;
+
 /// Name of the `<Image>` tag and of the key of a task's data.
 pub const IMAGE: &str = "image";
 /// Name of the `<Choices>` tag.
@@ -15,25 +17,9 @@ pub fn of_classes<S: AsRef<str>>(classes: &[S]) -> String {
     );
     for class in classes {
         // Writing to a string cannot fail.
-        let _ = writeln!(xml, "    <Choice value=\"{}\"/>", escaped(class.as_ref()));
+        let _ = writeln!(xml, "    <Choice value=\"{}\"/>", escape(class.as_ref()));
     }
     xml + "  </Choices>\n</View>\n"
-}
-
-/// A text as the value of an attribute.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -49,5 +35,12 @@ mod tests {
         assert_eq!(values, classes);
         assert!(form.compare(&classes).is_whole());
         assert_eq!((form.image_key.as_str(), form.control.as_str()), (IMAGE, CHOICE));
+    }
+
+    #[test]
+    fn what_xml_forbids_makes_no_form_unreadable() {
+        let form = Form::parse(&of_classes(&["a\tb\nc", "bell\u{7}", "it's"]), None).unwrap();
+        let values: Vec<&str> = form.choices().iter().map(|c| c.value.as_str()).collect();
+        assert_eq!(values, ["a\tb\nc", "bell\u{FFFD}", "it's"]);
     }
 }

@@ -196,3 +196,24 @@ fn what_lets_callers_in_is_not_told() {
     assert!(refused.contains("health check failed") && refused.contains("127.0.0.1:9090"), "{refused}");
     assert!(!good.contains("s3cret") && !refused.contains("s3cret"), "{good} {refused}");
 }
+
+#[test]
+fn a_backend_that_is_given_no_password_or_another_user_gets_the_one_that_is_wanted() {
+    let backend = "http://127.0.0.1:9090";
+    let changes = |user: &'static str| {
+        let studio = Scripted::start(move |call| match call {
+            "GET /api/projects/" => (200, json!({"results": [{"id": 3, "title": "scenes"}], "next": null})),
+            "GET /api/ml/" => (200, json!([{"id": 5, "url": backend, "state": "CO", "basic_auth_user": user}])),
+            "PATCH /api/ml/5" => (200, json!({"id": 5, "url": backend, "state": "CO", "basic_auth_user": "kidu"})),
+            "GET /api/webhooks/" => (200, json!([{"id": 6, "url": format!("{backend}/webhook"), "is_active": true}])),
+            other => panic!("nobody expected {other}"),
+        });
+        let mut wanted = wanted(None, false);
+        let basic_auth = Some(("kidu".into(), "s3cret".into()));
+        wanted.backend = Some(NewBackend { url: backend.into(), title: "Kidu".into(), basic_auth });
+        let done = set_up(&studio.client(), &wanted, &mut |_| ()).unwrap();
+        assert!(!serde_json::to_string(&done).unwrap().contains("s3cret"));
+        studio.asked("PATCH /api/ml/5")
+    };
+    assert_eq!(["", "other", "kidu"].map(changes), [1, 1, 0]);
+}

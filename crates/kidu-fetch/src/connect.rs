@@ -11,16 +11,16 @@ use std::{
 };
 
 use http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer, pki_types::pem::PemObject};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::{
-    error::{FetchError, Result},
+    error::Result,
     options::FetchOptions,
     policy::{HostPattern, Policy},
+    tls::secured,
 };
 
 /// Why no connection was made.
@@ -109,31 +109,9 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// The guarded connector under TLS by rustls with ring, HTTP/1.1.
-pub(crate) fn secured(options: &FetchOptions) -> Result<HttpsConnector<Connector>> {
+/// The guarded connector under TLS.
+pub(crate) fn guarded(options: &FetchOptions) -> Result<HttpsConnector<Connector>> {
     let trusted = options.label_studio.as_ref().map(|l| HostPattern::exactly(l.host(), l.port()));
     let connector = Connector { policy: Arc::new(options.policy.clone()), trusted, timeout: options.connect_timeout };
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| FetchError::Setup(format!("TLS cannot be set up: {e}")))?
-        .with_root_certificates(roots(options)?)
-        .with_no_client_auth();
-    let https = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1();
-    Ok(https.wrap_connector(connector))
-}
-
-/// Mozilla's authorities, and the user's own.
-fn roots(options: &FetchOptions) -> Result<RootCertStore> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let Some(file) = &options.ca_file else { return Ok(roots) };
-    let bad = |reason: String| {
-        FetchError::Setup(format!("{}: {reason}; --ca-file takes certificates as PEM", file.display()))
-    };
-    let mut found = 0;
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|e| bad(format!("cannot be read: {e}")))? {
-        let certificate = certificate.map_err(|e| bad(format!("is not PEM: {e}")))?;
-        roots.add(certificate).map_err(|e| bad(format!("holds a certificate that cannot be used: {e}")))?;
-        found += 1;
-    }
-    if found == 0 { Err(bad("holds no certificate".into())) } else { Ok(roots) }
+    secured(connector, options.ca_file.as_deref())
 }

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::{
     address::shown_url,
-    connect::{Connector, Refused, secured},
+    connect::{Connector, Refused, guarded},
     error::{FetchError, Result},
     options::FetchOptions,
     policy::{HostPattern, Policy},
@@ -49,7 +49,7 @@ impl Http {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_max_idle_per_host(options.concurrency)
-            .build(secured(options)?);
+            .build(guarded(options)?);
         Ok(Self {
             client,
             policy: options.policy.clone(),

@@ -26,6 +26,7 @@ mod options;
 mod policy;
 mod reach;
 mod retry;
+mod tls;
 
 pub use address::Address;
 pub use api::{ApiAnswer, ApiCall, LabelStudioApi};
@@ -37,3 +38,4 @@ pub use object::{Buckets, ObjectName, StoreBuckets};
 pub use options::FetchOptions;
 pub use policy::{HostPattern, Policy, PrivateRule};
 pub use retry::Retry;
+pub use tls::secured;

@@ -25,7 +25,7 @@ use crate::{
     version,
     group = ArgGroup::new("what").args(["endpoint", "lambda"]).required(true),
     after_help = "Examples:
-  kidu-label-studio --endpoint http://127.0.0.1:8080 --label-studio http://localhost:8080
+  kidu-label-studio --endpoint http://127.0.0.1:8080 --label-studio http://localhost:8081
   kidu-label-studio --lambda kidu-prod:live --basic-auth-user studio --host 0.0.0.0
   kidu-label-studio --endpoint http://127.0.0.1:8080 --train-after 50 --build-arg data.root=photos
 
@@ -122,7 +122,7 @@ pub struct ServerOptions {
     /// Most open connections; others wait to be taken.
     #[arg(long, env = "KIDU_MAX_CONNECTIONS", value_name = "N", default_value_t = 256)]
     pub max_connections: usize,
-    /// Seconds that answers and a build may take after SIGTERM.
+    /// Seconds that answers may take after SIGTERM, and a build that is asked to end.
     #[arg(long, env = "KIDU_DRAIN_TIMEOUT", value_name = "SECONDS", default_value_t = 25.0)]
     pub drain_timeout: f64,
     /// The folder of events, builds, cached predictions and the model's name. One backend has it at a time.
@@ -185,8 +185,11 @@ pub struct TrainingOptions {
     /// Seconds of pause after a failed build, twice as long after each further one.
     #[arg(long, env = "KIDU_BUILD_PAUSE", value_name = "SECONDS", default_value_t = 600.0)]
     pub build_pause: f64,
-    /// Events of this project count, and of no other. May be repeated [default: all].
-    #[arg(long, env = "KIDU_PROJECT", value_name = "ID", value_delimiter = ',')]
+    /// Seconds after which a build that has not ended is stopped with all its processes, and counts as failed.
+    #[arg(long, env = "KIDU_BUILD_TIMEOUT", value_name = "SECONDS", default_value_t = 86_400.0)]
+    pub build_timeout: f64,
+    /// Events of this project of Label Studio count, and of no other. May be repeated [default: all].
+    #[arg(long, env = "KIDU_ANNOTATE_PROJECT", value_name = "ID", value_delimiter = ',')]
     pub project: Vec<u64>,
     /// An argument of `kidu pipeline run`, as data.root=photos. May be repeated, and is passed on as it is; in the
     /// variable one a line. Without any, nothing is built.
@@ -229,6 +232,7 @@ impl Options {
             ("--debounce", training.debounce, 0.0),
             ("--longest-wait", training.longest_wait, 0.0),
             ("--build-pause", training.build_pause, 0.0),
+            ("--build-timeout", training.build_timeout, 0.05),
         ];
         if let Some((name, value, least)) = times.iter().find(|(_, v, least)| !(*least..=604_800.0).contains(v)) {
             return fail(format!("{name} is {value}; give {least} to 604800 seconds"));
@@ -322,10 +326,19 @@ mod tests {
     }
 
     #[test]
+    fn the_project_has_the_variable_of_kidu_annotate_not_that_of_the_registry() {
+        let command = Options::command();
+        let project = command.get_arguments().find(|a| a.get_long() == Some("project")).unwrap();
+        // A build inherits the variables, and KIDU_PROJECT names the project of its registry.
+        assert_eq!(project.get_env().unwrap(), "KIDU_ANNOTATE_PROJECT");
+    }
+
+    #[test]
     fn what_cannot_work_is_named() {
         assert!(refusal(&["--concurrency", "0"], &[]).contains("--concurrency"));
         assert!(refusal(&["--deadline", "0"], &[]).contains("--deadline"));
         assert!(refusal(&["--debounce", "NaN"], &[]).contains("--debounce"));
+        assert!(refusal(&["--build-timeout", "0"], &[]).contains("--build-timeout"));
         assert!(refusal(&["--train-after", "5"], &[]).contains("--build-arg"));
         assert!(refusal(&["--basic-auth-user", "u"], &[]).contains("KIDU_BASIC_AUTH_PASSWORD"));
         assert!(refusal(&[], &[("KIDU_BASIC_AUTH_PASSWORD", "p")]).contains("--basic-auth-user"));

@@ -29,8 +29,9 @@ pub(crate) use self::{
     },
     bench::{BenchArgs, BenchPart},
     data::{
-        Background, CheckArgs, CheckoutArgs, DataCommand, DiffArgs, FailOn, GcArgs, ImportArgs, LogArgs, NetworkArgs,
-        PreviewArgs, PushArgs, SnapshotArgs, SplitArgs, StoreArgs, SynthArgs, TagCommand, VerifyArgs,
+        Background, CheckArgs, CheckoutArgs, DataCommand, DiffArgs, FailOn, GcArgs, ImportArgs, LabelStudioArgs,
+        LogArgs, NetworkArgs, PreviewArgs, PushArgs, SnapshotArgs, SplitArgs, StoreArgs, SynthArgs, TagCommand,
+        VerifyArgs,
     },
     deploy::{Decision, DeployCommand, KeptDir, PromoteArgs, SmokeArgs, UpArgs, WaitArgs},
     explain::{ExplainArgs, ExplainBaseline, ExplainMethod, IntegralMethod},

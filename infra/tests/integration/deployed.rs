@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 
+use kidu_core::markup::escape;
 use kidu_testing::{MotoServer, RecordedAws};
 use serde_json::Value;
 
@@ -19,10 +20,6 @@ fn ended(output: &Output, code: i32) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "{out}\n{err}");
     out.into_owned()
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn answer(operation: &str, content: &str) -> String {
@@ -52,9 +49,9 @@ fn there(status: &str, parameters: &str) -> String {
 fn an_account_is_compared_stack_by_stack() {
     let old = synthesised().stack("foundation").unwrap().template.to_text();
     let old = old.replace("\"PendingWindowInDays\": 30", "\"PendingWindowInDays\": 7");
-    let foundation = answer("GetTemplate", &format!("<TemplateBody>{}</TemplateBody>", escaped(&old)));
+    let foundation = answer("GetTemplate", &format!("<TemplateBody>{}</TemplateBody>", escape(&old)));
     let monitoring = synthesised().stack("monitoring").unwrap().template.to_text();
-    let monitoring = answer("GetTemplate", &format!("<TemplateBody>{}</TemplateBody>", escaped(&monitoring)));
+    let monitoring = answer("GetTemplate", &format!("<TemplateBody>{}</TemplateBody>", escape(&monitoring)));
     let other =
         "<member><ParameterKey>SageMakerProjectName</ParameterKey><ParameterValue>other</ParameterValue></member>";
     let (complete, changed, gone) = (there("UPDATE_COMPLETE", ""), there("UPDATE_COMPLETE", other), missing());

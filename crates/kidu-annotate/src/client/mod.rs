@@ -73,6 +73,9 @@ pub struct Backend {
     /// What `/setup` told.
     #[serde(default)]
     pub model_version: Option<String>,
+    /// The user that it is given; empty without one.
+    #[serde(default)]
+    pub basic_auth_user: String,
 }
 
 /// What is needed to connect a backend.
@@ -195,6 +198,18 @@ impl LabelStudioClient {
         }
     }
 
+    /// Gives a connected backend the user and password that are wanted.
+    ///
+    /// # Errors
+    /// [`AnnotateError`].
+    pub fn reconnect(&self, project: u64, id: u64, backend: &NewBackend) -> Result<Backend> {
+        // Label Studio wants the address again, also when it stays. Name and other settings are the user's.
+        let mut body = json!({"project": project, "url": backend.url});
+        authenticate(&mut body, backend);
+        let sent = self.send(Method::PATCH, &format!("/api/ml/{id}"), &body);
+        sent.map_err(|error| without_secrets(error, &backend.url))
+    }
+
     /// Asks the backend to train.
     ///
     /// # Errors
@@ -278,14 +293,18 @@ fn without_secrets(error: AnnotateError, url: &str) -> AnnotateError {
 }
 
 fn backend_body(project: u64, backend: &NewBackend) -> Value {
-    let mut body = json!({"project": project, "url": backend.url, "title": backend.title, "is_interactive": false,
-                          "auth_method": "NONE"});
+    let mut body = json!({"project": project, "url": backend.url, "title": backend.title, "is_interactive": false});
+    authenticate(&mut body, backend);
+    body
+}
+
+fn authenticate(body: &mut Value, backend: &NewBackend) {
+    body["auth_method"] = "NONE".into();
     if let Some((user, password)) = &backend.basic_auth {
         body["auth_method"] = "BASIC_AUTH".into();
         body["basic_auth_user"] = user.as_str().into();
         body["basic_auth_pass"] = password.as_str().into();
     }
-    body
 }
 
 /// A path for messages: queries are long and say nothing to a person.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::is_connected;
 use crate::{
     address,
-    client::{Backend, Project, S3Storage, Webhook},
+    client::{Backend, NewBackend, Project, S3Storage, Webhook},
     error::{AnnotateError, Result},
     form::Form,
     form_xml,
@@ -156,8 +156,13 @@ pub(super) fn outcome(synced: &S3Storage) -> std::result::Result<String, String>
 }
 
 /// The backend of an address.
-pub(super) fn backend<'a>(url: &str, found: &'a [Backend]) -> Option<&'a Backend> {
-    found.iter().find(|b| b.url.trim_end_matches('/') == url.trim_end_matches('/'))
+pub(super) fn backend(wanted: &NewBackend, found: &[Backend]) -> Decision<Backend> {
+    let same = |b: &&Backend| b.url.trim_end_matches('/') == wanted.url.trim_end_matches('/');
+    let Some(there) = found.iter().find(same) else { return Decision::Create };
+    match &wanted.basic_auth {
+        Some((user, _)) if *user != there.basic_auth_user => Decision::Change(there.id),
+        _ => Decision::Keep(there.clone()),
+    }
 }
 
 /// What a person should know of a backend: Label Studio asks the first only.

@@ -232,9 +232,10 @@ impl Work<'_> {
     fn backend(&mut self, project: u64) -> Result<()> {
         let Some(wanted) = &self.wanted.backend else { return Ok(()) };
         let found = self.client.backends(project)?;
-        let (done, backend) = match decide::backend(&wanted.url, &found) {
-            Some(backend) => (Done::Exists, backend.clone()),
-            None => (Done::Created, self.client.connect(project, wanted)?),
+        let (done, backend) = match decide::backend(wanted, &found) {
+            Decision::Keep(backend) => (Done::Exists, backend),
+            Decision::Create => (Done::Created, self.client.connect(project, wanted)?),
+            Decision::Change(id) => (Done::Changed, self.client.reconnect(project, id, wanted)?),
         };
         self.notes.extend(decide::backend_remark(&backend, &found));
         self.tell("backend", done, Some(backend.id), address::shown(&wanted.url, ""));

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Write as _, path::Path};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder};
-use kidu_core::{Progress, files};
+use kidu_core::{Progress, files, markup::escape};
 use kidu_image::{Limits, RgbImage};
 use rayon::prelude::*;
 
@@ -96,11 +96,6 @@ fn data_uri(image: &RgbImage) -> Option<String> {
     let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
     encoder.write_image(small.as_raw(), small.width(), small.height(), ExtendedColorType::Rgb8).ok()?;
     Some(format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(bytes)))
-}
-
-/// Text in HTML, in attributes too.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
 /// A path as text in HTML that is broken after its slashes rather than within names.
@@ -321,7 +316,7 @@ mod tests {
 
     #[test]
     fn names_cannot_break_out_and_nothing_is_fetched() {
-        let evil = "a/\"><script>alert(1)</script>.jpg";
+        let evil = "a/\"><script>alert(1)</script>\u{1}.jpg";
         let file = FileRef { path: evil.into(), class: "a&b".into(), split: None };
         let finding = Finding { files: vec![file.clone(), file], ..Finding::new(Kind::NearDuplicate, "x <b>") };
         let report = CheckReport {
@@ -343,6 +338,7 @@ mod tests {
         assert_eq!(text.matches("<script").count(), 1, "only the page's own");
         assert!(!text.contains("<i>") && !text.contains("photos<") && text.contains("a&amp;b"));
         assert!(!text.contains("http") && text.contains("no picture"));
+        assert!(text.contains("\u{FFFD}.jpg&#10;a/"), "lists keep their separator, names no control character");
     }
 
     #[test]

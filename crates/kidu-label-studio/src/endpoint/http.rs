@@ -1,20 +1,16 @@
 //! An endpoint over HTTP or HTTPS.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use kidu_fetch::secured;
 use url::Url;
 
 use super::{Ask, EndpointError, Exchange, MAX_REPLY, Reply, Transport};
@@ -43,7 +39,7 @@ impl HttpTransport {
     /// As [`HttpTransport::new`], with a file (PEM) of authorities that are trusted besides the usual ones.
     ///
     /// # Errors
-    /// [`BackendError::Setting`], also for a file that holds no certificates.
+    /// [`BackendError::Setting`]; [`BackendError::Fetch`] for a file that holds no certificates.
     pub fn trusting(base: &str, token: Option<&str>, connections: usize, ca_file: Option<&Path>) -> Result<Self> {
         let bad = |reason: &str| {
             BackendError::Setting(format!("--endpoint: {reason}; write http://HOST:PORT or https://HOST"))
@@ -114,34 +110,12 @@ impl Transport for HttpTransport {
     }
 }
 
-/// Mozilla's authorities, and the user's own.
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let Some(file) = ca_file else { return Ok(roots) };
-    let bad = |reason: String| {
-        BackendError::Setting(format!("--ca-file {}: {reason}; it takes certificates as PEM", file.display()))
-    };
-    let mut found = 0;
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|e| bad(format!("cannot be read: {e}")))? {
-        let certificate = certificate.map_err(|e| bad(format!("is not PEM: {e}")))?;
-        roots.add(certificate).map_err(|e| bad(format!("holds a certificate that cannot be used: {e}")))?;
-        found += 1;
-    }
-    if found == 0 { Err(bad("holds no certificate".into())) } else { Ok(roots) }
-}
-
 fn client(connections: usize, ca_file: Option<&Path>) -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>> {
-    let roots = roots(ca_file)?;
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| BackendError::Setting(format!("TLS cannot be set up: {e}")))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(Duration::from_secs(5)));
-    let https = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(tcp);
+    let https = secured(tcp, ca_file)?;
     // Servers close idle connections after 30 s and more: ours are given up before.
     Ok(Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())

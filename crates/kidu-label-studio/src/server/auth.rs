@@ -40,22 +40,28 @@ impl Auth {
 
     /// Whether a request may do everything. Without a password everybody may.
     pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
-        self.basic.is_none_or(|expected| {
-            let sent = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(credentials);
-            same(&expected, &sent.unwrap_or_default())
-        })
+        self.basic.is_none_or(|expected| same(&expected, &sent_credentials(headers).unwrap_or_default()))
     }
 
-    /// Whether a request may tell of events: with the password, or with the webhook's secret in its path or header.
-    /// Where neither is set, everybody may.
+    /// Whether a request may tell of events: with the password, or with the webhook's secret in its path, in its header or
+    /// as a password. Where neither is set, everybody may.
+    ///
+    /// Label Studio sends START_TRAINING with the backend's password and without a webhook's headers: a backend with a secret
+    /// alone is connected with that as its password.
     pub(super) fn admits_event(&self, headers: &HeaderMap, in_path: Option<&str>) -> bool {
         let by_secret = self.webhook.is_some_and(|expected| {
             let header = headers.get(WEBHOOK_SECRET).map(|v| v.as_bytes());
             let sent = in_path.map(str::as_bytes).or(header).unwrap_or_default();
-            same(&expected, sent)
+            let password = sent_credentials(headers).unwrap_or_default();
+            let password = password.iter().position(|b| *b == b':').map_or(&[][..], |at| &password[at + 1..]);
+            same(&expected, sent) || same(&expected, password)
         });
         by_secret || (self.basic.is_some() && self.admits(headers)) || !self.is_on()
     }
+}
+
+fn sent_credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
+    headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(credentials)
 }
 
 /// `user:password` of a header `Basic ...`.
@@ -109,5 +115,10 @@ mod tests {
         assert!(open.admits(&none) && open.admits_event(&none, None) && !open.is_on());
         let secret_only = auth(None, Some("0123456789abcdef"));
         assert!(secret_only.admits(&none) && !secret_only.admits_event(&none, None));
+        let basic = |text: &str| with("authorization", &format!("Basic {}", STANDARD.encode(text)));
+        assert!(secret_only.admits_event(&basic("anybody:0123456789abcdef"), None), "START_TRAINING carries it so");
+        for wrong in ["0123456789abcdef", "0123456789abcdef:", "anybody:", "anybody:0123", ":"] {
+            assert!(!secret_only.admits_event(&basic(wrong), None), "{wrong}");
+        }
     }
 }

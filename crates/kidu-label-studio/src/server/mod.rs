@@ -23,7 +23,7 @@ use crate::{
     error::{BackendError, Result},
     metrics::Metrics,
     options::{OWN_SECRETS, Options, Secrets},
-    training::{LocalRunner, LoopJournal, Runner, Supervisor},
+    training::{BuildLimits, LocalRunner, LoopJournal, Runner, Supervisor},
     watch::ModelWatch,
 };
 
@@ -255,6 +255,14 @@ fn local_runner(options: &Options) -> Option<LocalRunner> {
         Some(exe.parent()?.join(format!("kidu{}", std::env::consts::EXE_SUFFIX))).filter(|kidu| kidu.is_file())
     };
     let program = training.build_program.clone().or_else(beside).unwrap_or_else(|| "kidu".into());
-    let grace = Duration::from_secs_f64(options.server.drain_timeout);
-    Some(LocalRunner::new(program, training.build_args.clone(), OWN_SECRETS.to_vec(), grace))
+    let limits = BuildLimits {
+        grace: Duration::from_secs_f64(options.server.drain_timeout),
+        timeout: Duration::from_secs_f64(training.build_timeout),
+    };
+    let runner = LocalRunner::new(program, training.build_args.clone(), OWN_SECRETS.to_vec(), limits);
+    // A build that reads annotations fetches uploads from where this backend fetches them.
+    Some(match &options.images.label_studio {
+        Some(url) => runner.with_variable("KIDU_LABEL_STUDIO", url),
+        None => runner,
+    })
 }

@@ -79,8 +79,14 @@ fn row(build: &Build, now: u64) -> Row {
         ended: build.ended.map(|at| ago(at, now)).unwrap_or_default(),
         outcome,
         class,
-        detail: build.detail.clone(),
+        detail: detail(outcome, &build.detail),
     }
+}
+
+/// What is told besides the outcome, which a gate's no begins with again.
+fn detail(outcome: &str, told: &str) -> String {
+    let rest = told.strip_prefix(outcome).and_then(|rest| rest.strip_prefix(": "));
+    rest.unwrap_or(told).to_owned()
 }
 
 fn ago(at: u64, now: u64) -> String {
@@ -102,6 +108,13 @@ fn long(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_outcome_is_told_once() {
+        assert_eq!(detail("the gate said no", "the gate said no: refused: not better"), "refused: not better");
+        assert_eq!(detail("failed", "exit code 1: no images"), "exit code 1: no images");
+        assert_eq!(detail("succeeded", ""), "");
+    }
 
     #[test]
     fn times_are_told_by_their_largest_unit() {

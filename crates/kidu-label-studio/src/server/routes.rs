@@ -220,9 +220,11 @@ async fn take_event(State(app): Shared, secret: Option<String>, request: Request
     if !app.auth.admits_event(request.headers(), secret.as_deref()) {
         app.metrics.webhooks_refused.inc();
         tracing::warn!(
-            "an event came without credentials and is lost: give the webhook a header or the secret path (docs/label-studio.md)"
+            "an event came without credentials and is lost: give the webhook a header or the secret path, and the backend in \
+             Label Studio a password, which START_TRAINING carries (docs/label-studio.md)"
         );
-        let told = "an event needs the password, or the webhook's secret in its path or header";
+        let told = "an event needs the password, or the webhook's secret in its path or header; Start training needs either \
+                    as the backend's password in Label Studio";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", told));
     }
     let held = app.bodies.read(request).await?;

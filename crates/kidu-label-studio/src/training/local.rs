@@ -9,7 +9,7 @@ use std::{
 };
 
 use kidu_core::files;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
 
 use super::{BuildEnd, BuildOrder, RunEnd, Runner, RunnerError, Running, Stop, runner::stopped};
@@ -18,6 +18,8 @@ use super::{BuildEnd, BuildOrder, RunEnd, Runner, RunnerError, Running, Stop, ru
 const BUILD_ID: &str = "KIDU_BUILD_ID";
 /// Between two looks at a build that another life of ours began.
 const LOOK: Duration = Duration::from_millis(500);
+/// For what was killed to be gone.
+const AFTER_KILL: Duration = Duration::from_secs(10);
 /// The pipeline's exit codes, as docs/architecture.md states them.
 const MISCONFIGURED: i32 = 2;
 const REFUSED: i32 = 3;
@@ -35,20 +37,41 @@ pub struct LocalRunner {
     arguments: Vec<OsString>,
     /// Variables that are ours alone.
     hidden: Vec<&'static str>,
-    grace: Duration,
+    /// Variables that builds have besides.
+    given: Vec<(&'static str, OsString)>,
+    limits: BuildLimits,
+}
+
+/// How long builds may take.
+#[derive(Clone, Copy, Debug)]
+pub struct BuildLimits {
+    /// To save, when a build is asked to end.
+    pub grace: Duration,
+    /// For a whole build, after which it is asked to end.
+    pub timeout: Duration,
 }
 
 impl LocalRunner {
-    /// A runner of a program with the arguments after `pipeline run`. Variables in `hidden` are kept from it. At the end a
-    /// build has `grace` to save.
-    pub fn new(program: PathBuf, arguments: Vec<OsString>, hidden: Vec<&'static str>, grace: Duration) -> Self {
-        Self { program, arguments, hidden, grace }
+    /// A runner of a program with the arguments after `pipeline run`. Variables in `hidden` are kept from it.
+    pub fn new(program: PathBuf, arguments: Vec<OsString>, hidden: Vec<&'static str>, limits: BuildLimits) -> Self {
+        Self { program, arguments, hidden, given: Vec::new(), limits }
+    }
+
+    /// Gives builds a variable.
+    #[must_use]
+    pub fn with_variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.given.push((name, value.into()));
+        self
     }
 
     async fn build(&self, order: BuildOrder, mut stop: Stop) -> Result<RunEnd, RunnerError> {
-        let Some(log) = lock_log(&order.dir, &mut stop).await? else {
-            return Ok(RunEnd::Interrupted("the backend ended".into()));
+        let log = match self.lock_log(&order, &mut stop).await? {
+            Locked::Ours(log) => log,
+            Locked::Stopped => return Ok(RunEnd::Interrupted("the backend ended".into())),
+            Locked::TimedOut => return Ok(self.timed_out(&order)),
         };
+        // That of an earlier attempt, which has ended: its number may be another's by now.
+        let _ = std::fs::remove_file(order.dir.join(GROUP));
         let mut child = match self.start(&order, log) {
             Ok(child) => child,
             Err(error) if is_missing(&error) => {
@@ -57,11 +80,19 @@ impl LocalRunner {
             Err(error) => return Err(RunnerError(self.not_started(&error))),
         };
         tracing::info!(build = order.id, pid = child.id(), program = %self.program.display(), "a build was begun");
+        let group = Group::of(&child);
+        if let Some(group) = &group {
+            group.write_down(&order.dir);
+        }
         let failed = |e: std::io::Error| RunnerError(format!("the build's process is lost: {e}"));
         let status = tokio::select! {
             status = child.wait() => status.map_err(failed)?,
+            () = tokio::time::sleep(self.limits.timeout) => {
+                self.end(&mut child, group).await;
+                return Ok(self.timed_out(&order));
+            }
             () = stopped(&mut stop) => {
-                self.end(&mut child).await;
+                self.end(&mut child, group).await;
                 return Ok(RunEnd::Interrupted("the backend ended".into()));
             }
         };
@@ -72,12 +103,22 @@ impl LocalRunner {
         format!("{} cannot be started: {error}; name the kidu command with --build-program", self.program.display())
     }
 
+    fn timed_out(&self, order: &BuildOrder) -> RunEnd {
+        let seconds = self.limits.timeout.as_secs_f64();
+        tracing::warn!(build = order.id, seconds, "the build did not end in time and was stopped");
+        let text = format!("it had not ended after {seconds} seconds and was stopped (--build-timeout)");
+        RunEnd::Done(BuildEnd::Failed, with_last(text, &order.dir.join(LOG)))
+    }
+
     fn start(&self, order: &BuildOrder, log: File) -> std::io::Result<Child> {
         let mut command = Command::new(&self.program);
         command
             .args(["pipeline", "run"])
             .args(&self.arguments)
             .env(BUILD_ID, &order.id)
+            .envs(self.given.iter().map(|(name, value)| (name, value)))
+            // A group of its own: what the build starts can be ended with it.
+            .process_group(0)
             .stdin(Stdio::null())
             // Both are the same open file, and so hold the same lock.
             .stdout(log.try_clone()?)
@@ -88,17 +129,111 @@ impl LocalRunner {
         command.spawn()
     }
 
-    /// Asks the process to save and end, and ends it if it does not.
-    async fn end(&self, child: &mut Child) {
-        let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            // It may have ended in this moment.
-            let _ = kill_process(pid, Signal::TERM);
+    /// Asks the process to save and end, and ends it and all that it started if it does not.
+    async fn end(&self, child: &mut Child, group: Option<Group>) {
+        let Some(group) = group else { return };
+        group.ask();
+        if tokio::time::timeout(self.limits.grace, child.wait()).await.is_err() {
+            let seconds = self.limits.grace.as_secs_f64();
+            tracing::warn!(seconds, "the build did not end in time when asked and was killed");
         }
-        if tokio::time::timeout(self.grace, child.wait()).await.is_err() {
-            tracing::warn!(seconds = self.grace.as_secs_f64(), "the build did not end in time and was killed");
-            let _ = child.kill().await;
+        group.kill();
+        let _ = child.wait().await;
+    }
+
+    /// The build's log, locked. Waits while a process of an earlier life has it, but not longer than a build may take.
+    async fn lock_log(&self, order: &BuildOrder, stop: &mut Stop) -> Result<Locked, RunnerError> {
+        let path = order.dir.join(LOG);
+        let unusable = |reason: String| RunnerError(format!("{}: {reason}", path.display()));
+        files::create_dir_all(&order.dir).map_err(|e| RunnerError(e.to_string()))?;
+        let log = File::options().create(true).append(true).open(&path).map_err(|e| unusable(e.to_string()))?;
+        let mut told = false;
+        while !is_free(&log).map_err(|e| unusable(format!("cannot be locked: {e}")))? {
+            if !std::mem::replace(&mut told, true) {
+                tracing::info!(log = %path.display(), "the build still runs from before; waiting for its end");
+            }
+            if let Some(group) = Group::written_down(&order.dir, self.limits.timeout) {
+                group.ask();
+                if !freed(&log, self.limits.grace).await {
+                    group.kill();
+                }
+                return match freed(&log, AFTER_KILL).await {
+                    true => Ok(Locked::TimedOut),
+                    false => Err(unusable("is held by a process of the build that could not be ended".into())),
+                };
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = stopped(stop) => return Ok(Locked::Stopped),
+            }
         }
+        Ok(Locked::Ours(log))
+    }
+}
+
+/// The log of a build.
+enum Locked {
+    /// No other process has it.
+    Ours(File),
+    /// The backend is to end.
+    Stopped,
+    /// An earlier life's build had it for longer than a build may take, and was ended.
+    TimedOut,
+}
+
+/// Whether nobody has the log; then it is ours.
+fn is_free(log: &File) -> std::io::Result<bool> {
+    match log.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Whether a log that another process has is ours within some time.
+async fn freed(log: &File, within: Duration) -> bool {
+    let free = async {
+        while !is_free(log).unwrap_or(false) {
+            tokio::time::sleep(LOOK.min(within / 10)).await;
+        }
+    };
+    tokio::time::timeout(within, free).await.is_ok()
+}
+
+/// A build's process and all that it has started and that did not leave its group. As long as one of them lives, which the
+/// lock of the log tells, no other group has this number.
+struct Group(Pid);
+
+impl Group {
+    fn of(child: &Child) -> Option<Self> {
+        child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).map(Self)
+    }
+
+    /// For the next life of the backend.
+    fn write_down(&self, dir: &Path) {
+        let path = dir.join(GROUP);
+        if let Err(error) = files::write_atomic(&path, format!("{}\n", self.0.as_raw_nonzero()).as_bytes()) {
+            tracing::warn!(%error, "a build that outlives this backend can not be stopped by the next one");
+        }
+    }
+
+    /// The group of a build that began before this long, by what an earlier life wrote down.
+    fn written_down(dir: &Path, before: Duration) -> Option<Self> {
+        let path = dir.join(GROUP);
+        let began = path.metadata().and_then(|m| m.modified()).ok()?;
+        // A clock that was set back makes a build look younger than it is: it has its time again.
+        (began.elapsed().unwrap_or_default() >= before).then_some(())?;
+        std::fs::read_to_string(path).ok()?.trim().parse().ok().filter(|id| *id > 1).and_then(Pid::from_raw).map(Self)
+    }
+
+    /// Asks the build itself to save and end; a second signal to what it has started would cut that short.
+    fn ask(&self) {
+        // It may have ended in this moment.
+        let _ = kill_process(self.0, Signal::TERM);
+    }
+
+    fn kill(&self) {
+        let _ = kill_process_group(self.0, Signal::KILL);
     }
 }
 
@@ -114,40 +249,24 @@ impl Runner for LocalRunner {
 }
 
 const LOG: &str = "log";
+/// The number of the build's process group, in its folder; written when the build begins.
+const GROUP: &str = "group";
 
 /// Whether the program is not there, or not one.
 fn is_missing(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied)
 }
 
-/// The build's log, locked. Waits while a process of an earlier life has it; `None` if we are to end meanwhile.
-async fn lock_log(dir: &Path, stop: &mut Stop) -> Result<Option<File>, RunnerError> {
-    let path = dir.join(LOG);
-    let unusable = |reason: String| RunnerError(format!("{}: {reason}", path.display()));
-    files::create_dir_all(dir).map_err(|e| RunnerError(e.to_string()))?;
-    let log = File::options().create(true).append(true).open(&path).map_err(|e| unusable(e.to_string()))?;
-    let mut told = false;
-    loop {
-        match log.try_lock() {
-            Ok(()) => return Ok(Some(log)),
-            Err(TryLockError::Error(e)) => return Err(unusable(format!("cannot be locked: {e}"))),
-            Err(TryLockError::WouldBlock) => {}
-        }
-        if !std::mem::replace(&mut told, true) {
-            tracing::info!(log = %path.display(), "the build still runs from before; waiting for its end");
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = stopped(stop) => return Ok(None),
-        }
-    }
+/// A reason, and the last line of the log.
+fn with_last(text: String, log: &Path) -> String {
+    let last = last_line(log);
+    if last.is_empty() { text } else { format!("{text}: {last}") }
 }
 
 fn ended(status: ExitStatus, log: &Path) -> RunEnd {
-    let last = last_line(log);
-    let with_last = |text: String| if last.is_empty() { text } else { format!("{text}: {last}") };
+    let with_last = |text: String| with_last(text, log);
     match status.code() {
-        Some(0) => RunEnd::Done(BuildEnd::Succeeded, last),
+        Some(0) => RunEnd::Done(BuildEnd::Succeeded, last_line(log)),
         Some(REFUSED) => RunEnd::Done(BuildEnd::Refused, with_last("the gate said no".into())),
         Some(MISCONFIGURED) => RunEnd::Done(BuildEnd::Misconfigured, with_last("it cannot be run so".into())),
         Some(INTERRUPTED) => RunEnd::Interrupted(with_last("a signal ended it".into())),

@@ -14,7 +14,7 @@ mod supervisor;
 
 pub use entry::{Build, BuildEnd, Entry, Reason};
 pub use journal::LoopJournal;
-pub use local::LocalRunner;
+pub use local::{BuildLimits, LocalRunner};
 pub use runner::{BuildOrder, RunEnd, Runner, RunnerError, Running, Stop};
 pub use state::{Decision, State, Trigger, decide};
 pub use supervisor::Supervisor;

@@ -146,6 +146,8 @@ fn enough_annotations_run_the_command_without_a_shell_and_the_gates_no_is_told()
         "data.root=a b; $(touch owned)",
         "--build-arg",
         "--json",
+        "--label-studio",
+        "http://127.0.0.1:1",
     ];
     let process = scene.start(&more);
     for id in 1..=2 {
@@ -163,6 +165,7 @@ fn enough_annotations_run_the_command_without_a_shell_and_the_gates_no_is_told()
     assert!(begun.ends_with(" pipeline run data.root=a b; $(touch owned) --json"), "{begun}");
     let environment = fs::read_to_string(scene.dir.path().join("env")).unwrap();
     assert!(environment.contains("KIDU_BUILD_ID=") && !environment.contains("never-shown"), "{environment}");
+    assert!(environment.contains("KIDU_LABEL_STUDIO=http://127.0.0.1:1"), "uploads come from there: {environment}");
     assert_eq!(process.versions()["pending_annotations"], 0);
     // Asked for, without anything new.
     assert_eq!(process.event(&json!({"action": "START_TRAINING", "project": {"id": 1}})), 201);
@@ -280,6 +283,66 @@ fn sigterm_ends_in_order_and_the_build_goes_on_next_time() {
     wait_for("its end", || process.versions()["builds"].as_array().is_some_and(|b| b.len() == 1));
     let begun: BTreeSet<String> = notes(scratch).into_iter().filter(|n| n.starts_with("begin")).collect();
     assert_eq!(begun.len(), 1, "one build: {begun:?}");
+}
+
+/// A build that never ends, whose child would outlive it.
+const HANGING: &str = "sleep 600 &\necho halfway\nwait";
+
+/// The only build has failed for the time that it took, and nothing of it is left.
+fn timed_out(process: &Process, scratch: &Path) {
+    wait_for("the build's end", || process.versions()["builds"].as_array().is_some_and(|b| b.len() == 1));
+    let build = process.versions()["builds"][0].clone();
+    assert_eq!(build["end"], "failed", "{build}");
+    let detail = build["detail"].as_str().unwrap();
+    assert!(detail.contains("--build-timeout") && detail.ends_with("halfway"), "{detail}");
+    assert_eq!(process.versions()["pending_annotations"], 1, "nothing was learned from it");
+    let page = HttpClient::new(process.address).get("/status").unwrap().text();
+    assert!(page.contains("--build-timeout"), "{page}");
+    let log = scratch.join("state/builds").join(build["id"].as_str().unwrap()).join("log");
+    assert!(fs::File::open(log).unwrap().try_lock().is_ok(), "a process of the build still has its log");
+}
+
+#[test]
+fn a_build_that_hangs_is_stopped_with_its_children_and_has_failed() {
+    let scene = Scene::new();
+    let scratch = scene.dir.path();
+    let kidu = program(scratch, HANGING);
+    let process = scene.start(&[
+        "--train-after",
+        "1",
+        "--debounce",
+        "0",
+        "--build-timeout",
+        "1",
+        "--build-program",
+        &kidu,
+        "--build-arg",
+        "x=1",
+    ]);
+    process.event(&annotation(1, 0));
+    timed_out(&process, scratch);
+}
+
+#[test]
+fn a_hanging_build_that_outlives_its_backend_is_stopped_by_the_next() {
+    let scene = Scene::new();
+    let scratch = scene.dir.path();
+    let kidu = program(scratch, HANGING);
+    let start = |timeout: &str| {
+        let more = ["--train-after", "1", "--debounce", "0", "--build-timeout", timeout];
+        scene.start(&[&more[..], &["--build-program", &kidu, "--build-arg", "x=1"]].concat())
+    };
+    let process = start("600");
+    process.event(&annotation(1, 0));
+    let begun = || fs::read_dir(scratch.join("state/builds")).is_ok_and(|mut d| d.any(|b| halfway(&b.unwrap().path())));
+    wait_for("the build runs", begun);
+    process.kill();
+    timed_out(&start("1"), scratch);
+}
+
+/// Whether a build has written its line, and its group is known.
+fn halfway(dir: &Path) -> bool {
+    fs::read_to_string(dir.join("log")).is_ok_and(|l| l.contains("halfway")) && dir.join("group").is_file()
 }
 
 #[test]

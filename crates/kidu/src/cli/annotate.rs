@@ -7,7 +7,7 @@ use kidu_annotate::active::Strategy;
 
 use super::{
     BundleArgs, JsonArgs, StoreArgs,
-    data::{ImageArgs, NetworkArgs, RuleArgs},
+    data::{DatasetArgs, ImageArgs, LabelStudioArgs, NetworkArgs},
 };
 
 #[derive(Debug, Subcommand)]
@@ -45,16 +45,8 @@ The features should come from a network that has not been trained on these image
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Label Studio")]
 pub(crate) struct ServerArgs {
-    /// Its address, as in `https://label.example.com`.
-    #[arg(long, env = "KIDU_LABEL_STUDIO", value_name = "URL")]
-    pub(crate) label_studio: String,
-    /// Its token: a legacy token or a personal access token. Better given by the environment; LABEL_STUDIO_API_KEY is
-    /// read too.
-    #[arg(long, env = "KIDU_LABEL_STUDIO_TOKEN", value_name = "TOKEN", hide_env_values = true)]
-    pub(crate) label_studio_token: Option<String>,
-    /// Certificates (PEM) of authorities that are trusted besides the usual ones.
-    #[arg(long, env = "KIDU_CA_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) server: LabelStudioArgs,
     /// Seconds for one answer of Label Studio; imports and synchronisations of large projects take long.
     #[arg(long, env = "KIDU_TIMEOUT", value_name = "SECONDS", default_value_t = 600.0)]
     pub(crate) timeout: f64,
@@ -154,9 +146,8 @@ pub(crate) struct BackendArgs {
 pub(crate) struct SyncArgs {
     #[command(flatten)]
     pub(crate) which: WhichArgs,
-    /// The dataset's folder, with class folders or train/, val/, test/ above them; made if it is missing.
-    #[arg(long, env = "KIDU_INTO", value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) into: PathBuf,
+    #[command(flatten)]
+    pub(crate) dataset: DatasetArgs,
     /// Where the annotations are read: 'api', 'target' (the project's S3 target storage), or a folder or s3://bucket/prefix
     /// that is the target storage's.
     #[arg(long, env = "KIDU_ANNOTATE_FROM", value_name = "api|target|PLACE", default_value = "api")]
@@ -169,24 +160,6 @@ pub(crate) struct SyncArgs {
     pub(crate) no_snapshot: bool,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
-    /// Only say what would be done.
-    #[arg(long, env = "KIDU_DRY_RUN")]
-    pub(crate) dry_run: bool,
-    /// Refuse if any record or image cannot be used.
-    #[arg(long, env = "KIDU_STRICT")]
-    pub(crate) strict: bool,
-    /// Take out images whose annotations were withdrawn, to DIR/.quarantine with a log.
-    #[arg(long, env = "KIDU_PRUNE")]
-    pub(crate) prune: bool,
-    /// The control (from_name) that holds the class, where there are several.
-    #[arg(long, env = "KIDU_FROM_NAME", value_name = "NAME")]
-    pub(crate) from_name: Option<String>,
-    #[command(flatten)]
-    pub(crate) rules: RuleArgs,
-    #[command(flatten)]
-    pub(crate) images: ImageArgs,
-    #[command(flatten)]
-    pub(crate) network: NetworkArgs,
     #[command(flatten)]
     pub(crate) output: JsonArgs,
 }

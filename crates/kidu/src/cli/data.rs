@@ -9,7 +9,7 @@ use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use super::{ConfigArgs, JsonArgs, ManifestArgs, RunOutputArgs};
 
-pub(crate) use self::import::{ImageArgs, ImportArgs, NetworkArgs, RuleArgs};
+pub(crate) use self::import::{DatasetArgs, ImageArgs, ImportArgs, LabelStudioArgs, NetworkArgs};
 pub(crate) use self::versions::{
     CheckoutArgs, DiffArgs, GcArgs, LogArgs, PushArgs, SnapshotArgs, StoreArgs, TagCommand, VerifyArgs,
 };

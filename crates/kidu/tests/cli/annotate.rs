@@ -107,6 +107,9 @@ fn from_a_project_in_one_command_to_a_new_models_predictions() {
             && events.iter().any(|e| e == "ANNOTATIONS_CREATED")
     };
     wait_for("the events in the backend's journal", || annotated(&world.events()));
+    // "Start training" has no header; it is let in by the secret as the backend's password.
+    world.client.train(world.client.backends(project).unwrap()[0].id).unwrap();
+    wait_for("what asks for training", || world.events().iter().any(|e| e == "START_TRAINING"));
 
     // Into a new dataset, and nothing more the next time.
     let sync = |from: &str, into: &str| {

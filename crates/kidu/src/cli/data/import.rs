@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use kidu_annotations::{LayoutChoice, Names, NewClasses, OnConflict, read::Format};
 use kidu_core::Split;
-use kidu_fetch::{HostPattern, PrivateRule};
+use kidu_fetch::{HostPattern, PrivateRule, Token};
 use kidu_image::Limits;
 
 use crate::cli::{JsonArgs, SyncArgs};
@@ -22,28 +22,38 @@ pub(crate) struct ImportArgs {
     /// Annotations: a file, a folder, or s3://bucket/prefix. May be several.
     #[arg(required = true, value_name = "SOURCE", value_hint = ValueHint::AnyPath)]
     pub(crate) sources: Vec<String>,
+    #[command(flatten)]
+    pub(crate) dataset: DatasetArgs,
+    #[command(flatten)]
+    pub(crate) reading: ReadingArgs,
+    #[command(flatten)]
+    pub(crate) output: JsonArgs,
+}
+
+/// The dataset, and how annotations and images get into it: for `kidu data import` and `kidu annotate sync`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DatasetArgs {
     /// The dataset's folder, with class folders or train/, val/, test/ above them; made if it is missing.
     #[arg(long, env = "KIDU_INTO", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) into: PathBuf,
     /// Only say what would be done.
     #[arg(long, env = "KIDU_DRY_RUN")]
     pub(crate) dry_run: bool,
-    /// Refuse the import if any record or image cannot be used.
+    /// Refuse if any record or image cannot be used.
     #[arg(long, env = "KIDU_STRICT")]
     pub(crate) strict: bool,
     /// Take out images whose annotations were withdrawn, to DIR/.quarantine with a log.
     #[arg(long, env = "KIDU_PRUNE")]
     pub(crate) prune: bool,
-    #[command(flatten)]
-    pub(crate) reading: ReadingArgs,
+    /// The control (from_name) or column that holds the class, where there are several.
+    #[arg(long, env = "KIDU_FROM_NAME", value_name = "NAME", help_heading = "Reading")]
+    pub(crate) from_name: Option<String>,
     #[command(flatten)]
     pub(crate) rules: RuleArgs,
     #[command(flatten)]
     pub(crate) images: ImageArgs,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
-    #[command(flatten)]
-    pub(crate) output: JsonArgs,
 }
 
 /// How the sources are read.
@@ -54,9 +64,6 @@ pub(crate) struct ReadingArgs {
     /// content.
     #[arg(long, env = "KIDU_ANNOTATION_FORMAT")]
     pub(crate) format: Option<Format>,
-    /// The control (from_name) or column that holds the class, where there are several.
-    #[arg(long, env = "KIDU_FROM_NAME", value_name = "NAME")]
-    pub(crate) from_name: Option<String>,
     /// The key of the task's data, or the column, that holds the image. Default: 'image', or the only one that looks so.
     #[arg(long, env = "KIDU_IMAGE_KEY", value_name = "NAME")]
     pub(crate) image_key: Option<String>,
@@ -117,13 +124,8 @@ pub(crate) struct ImageArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkArgs {
-    /// The Label Studio that uploads and storages belong to, as in `https://label.example.com`.
-    #[arg(long, env = "KIDU_LABEL_STUDIO", value_name = "URL")]
-    pub(crate) label_studio: Option<String>,
-    /// Its token: a legacy token or a personal access token. Better given by the environment; LABEL_STUDIO_API_KEY is
-    /// read too.
-    #[arg(long, env = "KIDU_LABEL_STUDIO_TOKEN", value_name = "TOKEN", hide_env_values = true)]
-    pub(crate) label_studio_token: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: LabelStudioArgs,
     /// Ask only this host: example.com, example.com:8080 or *.example.com. May be repeated.
     #[arg(long, env = "KIDU_ALLOW_HOST", value_name = "HOST", value_delimiter = ',')]
     pub(crate) allow_host: Vec<HostPattern>,
@@ -133,9 +135,6 @@ pub(crate) struct NetworkArgs {
     /// Ask this host or network although it is private: minio:9000, 10.0.0.0/8 or all. May be repeated.
     #[arg(long, env = "KIDU_ALLOW_PRIVATE", value_name = "HOST|NET|all", value_delimiter = ',')]
     pub(crate) allow_private: Vec<PrivateRule>,
-    /// Certificates (PEM) of authorities that are trusted besides the usual ones.
-    #[arg(long, env = "KIDU_CA_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) ca_file: Option<PathBuf>,
     /// How many images are fetched at a time.
     #[arg(long, env = "KIDU_CONCURRENCY", value_name = "N", default_value_t = 8)]
     pub(crate) concurrency: usize,
@@ -147,24 +146,36 @@ pub(crate) struct NetworkArgs {
     pub(crate) retries: u32,
 }
 
+/// A Label Studio, and who asks it.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LabelStudioArgs {
+    /// The Label Studio of projects, uploads and storages, as in `https://label.example.com`.
+    #[arg(long, env = "KIDU_LABEL_STUDIO", value_name = "URL", value_hint = ValueHint::Url)]
+    pub(crate) label_studio: Option<String>,
+    /// Its token: a legacy token or a personal access token. Better given by the environment; LABEL_STUDIO_API_KEY is
+    /// read too.
+    #[arg(long, env = "KIDU_LABEL_STUDIO_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub(crate) label_studio_token: Option<String>,
+    /// Certificates (PEM) of authorities that are trusted besides the usual ones.
+    #[arg(long, env = "KIDU_CA_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+impl LabelStudioArgs {
+    /// The token that is sent.
+    pub(crate) fn token(&self) -> Option<Token> {
+        let token = self.label_studio_token.clone().or_else(|| std::env::var("LABEL_STUDIO_API_KEY").ok());
+        token.filter(|t| !t.trim().is_empty()).map(|t| Token::from_text(&t))
+    }
+}
+
 impl ImportArgs {
     /// The import of one source as `kidu annotate sync` does it.
     pub(crate) fn of_sync(sync: &SyncArgs, source: String, source_name: String) -> Self {
         Self {
             sources: vec![source],
-            into: sync.into.clone(),
-            dry_run: sync.dry_run,
-            strict: sync.strict,
-            prune: sync.prune,
-            reading: ReadingArgs {
-                format: None,
-                from_name: sync.from_name.clone(),
-                image_key: None,
-                source_name: Some(source_name),
-            },
-            rules: sync.rules.clone(),
-            images: sync.images.clone(),
-            network: sync.network.clone(),
+            dataset: sync.dataset.clone(),
+            reading: ReadingArgs { format: None, image_key: None, source_name: Some(source_name) },
             output: sync.output,
         }
     }

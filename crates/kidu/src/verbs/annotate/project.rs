@@ -16,6 +16,9 @@ use crate::{
     ui::{self, Console},
 };
 
+/// The user that goes with a webhook's secret where a password is wanted; the backend does not look at it.
+const WEBHOOK_USER: &str = "kidu-webhook";
+
 pub(super) fn run(arguments: &ProjectArgs) -> Outcome {
     let wanted = wanted(arguments)?;
     let console = Console::new();
@@ -116,11 +119,13 @@ fn backend(arguments: &BackendArgs) -> Outcome<(Option<NewBackend>, Map<String, 
         return Err(Failure::usage(format!("--backend {url}: must be a URL, as in http://127.0.0.1:9090")));
     }
     let mut headers = Map::new();
-    if let Some(secret) = variable("KIDU_WEBHOOK_SECRET") {
-        headers.insert("X-Kidu-Webhook-Secret".into(), secret.into());
+    let secret = variable("KIDU_WEBHOOK_SECRET");
+    if let Some(secret) = &secret {
+        headers.insert("X-Kidu-Webhook-Secret".into(), secret.as_str().into());
     }
     let basic_auth = match &arguments.basic_auth_user {
-        None => None,
+        // "Start training" carries the backend's password, not the webhook's headers.
+        None => secret.map(|secret| (WEBHOOK_USER.to_owned(), secret)),
         Some(user) => {
             let password = variable("KIDU_BASIC_AUTH_PASSWORD")
                 .ok_or_else(|| Failure::usage("--basic-auth-user needs the password in KIDU_BASIC_AUTH_PASSWORD"))?;

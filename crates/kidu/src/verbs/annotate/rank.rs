@@ -124,15 +124,7 @@ fn target(arguments: &RankArgs, console: &Console) -> Outcome<Option<Target>> {
         return Ok(None);
     }
     let network = &arguments.network;
-    let Some(address) = network.label_studio.as_deref() else {
-        return Err(Failure::usage("say which Label Studio: --label-studio URL, or KIDU_LABEL_STUDIO"));
-    };
-    let access = Access {
-        address,
-        token: network.label_studio_token.as_deref(),
-        ca_file: network.ca_file.as_ref(),
-        timeout: network.timeout.max(600.0),
-    };
+    let access = Access { server: &network.server, timeout: network.timeout.max(600.0) };
     let client = server::connect(&access, console)?;
     let project = server::find(&client, &which)?;
     let form = Form::parse(&project.label_config, None).map_err(|e| Failure::Failed(e.into()))?;

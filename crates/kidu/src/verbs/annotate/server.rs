@@ -1,17 +1,17 @@
 //! A Label Studio from the options, and the project that they name.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use kidu_annotate::{
     LabelStudioClient,
     client::{Project, User},
 };
 use kidu_core::Progress;
-use kidu_fetch::{FetchOptions, LabelStudio, Token};
+use kidu_fetch::{FetchOptions, LabelStudio};
 
 use crate::{
     Outcome,
-    cli::{ServerArgs, WhichArgs},
+    cli::{LabelStudioArgs, ServerArgs, WhichArgs},
     failure::Failure,
 };
 
@@ -20,40 +20,35 @@ const MAX_BYTES: u64 = 2 << 30;
 
 /// How a Label Studio is reached.
 pub(super) struct Access<'a> {
-    pub(super) address: &'a str,
-    pub(super) token: Option<&'a str>,
-    pub(super) ca_file: Option<&'a PathBuf>,
+    pub(super) server: &'a LabelStudioArgs,
+    /// Seconds for one answer.
     pub(super) timeout: f64,
 }
 
 impl<'a> From<&'a ServerArgs> for Access<'a> {
-    fn from(server: &'a ServerArgs) -> Self {
-        Self {
-            address: &server.label_studio,
-            token: server.label_studio_token.as_deref(),
-            ca_file: server.ca_file.as_ref(),
-            timeout: server.timeout,
-        }
+    fn from(arguments: &'a ServerArgs) -> Self {
+        Self { server: &arguments.server, timeout: arguments.timeout }
     }
 }
 
 /// A client that was let in.
 pub(super) fn connect(access: &Access<'_>, progress: &dyn Progress) -> Outcome<LabelStudioClient> {
+    let Some(address) = access.server.label_studio.as_deref() else {
+        return Err(Failure::usage("say which Label Studio: --label-studio URL, or KIDU_LABEL_STUDIO"));
+    };
     if !access.timeout.is_finite() || !(0.1..=86_400.0).contains(&access.timeout) {
         return Err(Failure::usage(format!("--timeout {}: must be from 0.1 to 86400 seconds", access.timeout)));
     }
-    let token = access.token.map(str::to_owned).or_else(|| std::env::var("LABEL_STUDIO_API_KEY").ok());
-    let token = token.filter(|t| !t.trim().is_empty()).map(|t| Token::from_text(&t));
+    let token = access.server.token();
     if token.is_none() {
         return Err(Failure::usage(
             "Label Studio lets nobody in without a token: set KIDU_LABEL_STUDIO_TOKEN (Account & Settings there has one)",
         ));
     }
-    let label_studio =
-        LabelStudio::new(access.address, token).map_err(|e| Failure::usage(format!("--label-studio: {e}")))?;
+    let label_studio = LabelStudio::new(address, token).map_err(|e| Failure::usage(format!("--label-studio: {e}")))?;
     let client = LabelStudioClient::new(FetchOptions {
         label_studio: Some(label_studio),
-        ca_file: access.ca_file.cloned(),
+        ca_file: access.server.ca_file.clone(),
         try_timeout: Duration::from_secs_f64(access.timeout),
         max_bytes: MAX_BYTES,
         ..FetchOptions::default()

@@ -25,18 +25,10 @@ use crate::{
 };
 
 pub(super) fn run(arguments: &SyncArgs) -> Outcome {
-    let network = &arguments.network;
-    let Some(address) = network.label_studio.as_deref() else {
-        return Err(Failure::usage("say which Label Studio: --label-studio URL, or KIDU_LABEL_STUDIO"));
-    };
+    let network = &arguments.dataset.network;
+    // That of images is short; Label Studio answers when all is written.
+    let access = Access { server: &network.server, timeout: network.timeout.max(600.0) };
     let console = Console::new();
-    let access = Access {
-        address,
-        token: network.label_studio_token.as_deref(),
-        ca_file: network.ca_file.as_ref(),
-        // That of images is short; Label Studio answers when all is written.
-        timeout: network.timeout.max(600.0),
-    };
     let client = server::connect(&access, &console)?;
     let project = server::find(&client, &arguments.which)?;
     let targets = client.storages(StorageKind::Target, project.id)?;
@@ -60,7 +52,7 @@ pub(super) fn run(arguments: &SyncArgs) -> Outcome {
     }
     importing::details(&report, &console);
     if !report.dry_run {
-        ui::place("dataset", &arguments.into);
+        ui::place("dataset", &arguments.dataset.into);
     }
     Ok(())
 }
@@ -73,7 +65,7 @@ fn synchronise(
     console: &Console,
 ) -> Outcome<Vec<S3Storage>> {
     let mut synced = Vec::new();
-    if arguments.no_storage_sync || arguments.dry_run {
+    if arguments.no_storage_sync || arguments.dataset.dry_run {
         return Ok(synced);
     }
     for target in targets {
@@ -155,7 +147,7 @@ fn bring_in(
         // The export lies in a folder that is gone afterwards.
         options.read.called = Some(name);
     }
-    Ok(import(&words.sources, &words.into, &options, console)?)
+    Ok(import(&words.sources, &words.dataset.into, &options, console)?)
 }
 
 /// The dataset as a new version; none where nothing changed.
@@ -166,7 +158,7 @@ fn keep(
     client: &LabelStudioClient,
     console: &Console,
 ) -> Outcome<Option<Snapshot>> {
-    if arguments.dry_run || arguments.no_snapshot || !arguments.into.is_dir() {
+    if arguments.dataset.dry_run || arguments.no_snapshot || !arguments.dataset.into.is_dir() {
         return Ok(None);
     }
     let options = SnapshotOptions {
@@ -175,8 +167,8 @@ fn keep(
         source: Some(json!({"label_studio": client.server(), "project": project.id, "classes": report.classes})),
         ..SnapshotOptions::default()
     };
-    let dir = store::of_data(&arguments.store, &arguments.into)?;
-    let taken = snapshot(&dir, &arguments.into, &options, console)?;
+    let dir = store::of_data(&arguments.store, &arguments.dataset.into)?;
+    let taken = snapshot(&dir, &arguments.dataset.into, &options, console)?;
     taken.notes.iter().for_each(|n| console.note(n));
     Ok(Some(taken))
 }

@@ -11,7 +11,7 @@ use std::{
 use clap::Parser;
 use kidu_annotations::{ImportOptions, ImportReport, import, read::ReadOptions};
 use kidu_core::Progress;
-use kidu_fetch::{FetchOptions, LabelStudio, Policy, Retry, StoreBuckets, Token};
+use kidu_fetch::{FetchOptions, LabelStudio, Policy, Retry, StoreBuckets};
 use kidu_image::Limits;
 use kidu_pipeline::text;
 
@@ -29,7 +29,7 @@ const LISTED: usize = 10;
 pub(super) fn run(arguments: &ImportArgs) -> Outcome {
     let options = options(arguments)?;
     let console = Console::new();
-    let report = import(&arguments.sources, &arguments.into, &options, &console)?;
+    let report = import(&arguments.sources, &arguments.dataset.into, &options, &console)?;
     if arguments.output.json {
         ui::json(&report)?;
     } else {
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &ImportArgs) -> Outcome {
     }
     details(&report, &console);
     if !report.dry_run {
-        ui::place("imported into", &arguments.into);
+        ui::place("imported into", &arguments.dataset.into);
     }
     Ok(())
 }
@@ -69,7 +69,8 @@ pub(super) fn bring_in(
 }
 
 pub(in crate::verbs) fn options(arguments: &ImportArgs) -> Outcome<ImportOptions> {
-    let (reading, rules, images) = (&arguments.reading, &arguments.rules, &arguments.images);
+    let (reading, dataset) = (&arguments.reading, &arguments.dataset);
+    let (rules, images) = (&dataset.rules, &dataset.images);
     let limits = Limits { max_bytes: images.max_bytes, max_pixels: images.max_pixels, max_side: images.max_side };
     let mut class_map = BTreeMap::new();
     for (from, to) in &rules.class_map {
@@ -81,11 +82,11 @@ pub(in crate::verbs) fn options(arguments: &ImportArgs) -> Outcome<ImportOptions
         read: ReadOptions {
             format: reading.format,
             image_key: reading.image_key.clone(),
-            from_name: reading.from_name.clone(),
+            from_name: dataset.from_name.clone(),
             called: None,
         },
         images: images.images.clone(),
-        fetch: fetching(&arguments.network, &images.local_root, &limits)?,
+        fetch: fetching(&dataset.network, &images.local_root, &limits)?,
         limits,
         on_conflict: rules.on_conflict,
         new_classes: rules.new_classes,
@@ -94,10 +95,10 @@ pub(in crate::verbs) fn options(arguments: &ImportArgs) -> Outcome<ImportOptions
         split: rules.split,
         layout: rules.layout,
         source_name: reading.source_name.clone(),
-        prune: arguments.prune,
-        strict: arguments.strict,
+        prune: dataset.prune,
+        strict: dataset.strict,
         refresh: images.refresh,
-        dry_run: arguments.dry_run,
+        dry_run: dataset.dry_run,
     })
 }
 
@@ -113,9 +114,8 @@ pub(in crate::verbs) fn fetching(
     if !(1..=256).contains(&network.concurrency) {
         return Err(Failure::usage(format!("--concurrency {}: must be from 1 to 256", network.concurrency)));
     }
-    let token = network.label_studio_token.clone().or_else(|| std::env::var("LABEL_STUDIO_API_KEY").ok());
-    let token = token.filter(|t| !t.trim().is_empty()).map(|t| Token::from_text(&t));
-    let label_studio = network.label_studio.as_deref().map(|url| LabelStudio::new(url, token)).transpose();
+    let server = &network.server;
+    let label_studio = server.label_studio.as_deref().map(|url| LabelStudio::new(url, server.token())).transpose();
     let try_timeout = Duration::from_secs_f64(network.timeout);
     Ok(FetchOptions {
         policy: Policy {
@@ -135,7 +135,7 @@ pub(in crate::verbs) fn fetching(
         }))),
         label_studio: label_studio.map_err(|e| Failure::usage(format!("--label-studio: {e}")))?,
         local_roots: local_roots.to_vec(),
-        ca_file: network.ca_file.clone(),
+        ca_file: server.ca_file.clone(),
         ..FetchOptions::default()
     })
 }
