@@ -14,6 +14,7 @@ static ALLOCATOR: CacheAligned<mimalloc::MiMalloc> = CacheAligned(mimalloc::MiMa
 
 fn main() -> ExitCode {
     logs::install();
+    kidu_serve::pages::small();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

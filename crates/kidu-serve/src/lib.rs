@@ -13,6 +13,7 @@ mod error;
 mod explain;
 pub mod metrics;
 mod model;
+pub mod pages;
 pub mod queue;
 #[cfg(feature = "server")]
 pub mod server;

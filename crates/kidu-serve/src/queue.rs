@@ -285,12 +285,10 @@ impl Worker {
         }
         drop(rest);
         let batch = good.len();
-        let predictions = match good.as_slice() {
-            [] => Ok(Vec::new()),
-            [one] => model.predict(one),
-            many => model.predict(&many.concat()),
+        let predictions = match batch {
+            0 => Ok(Vec::new()),
+            _ => model.predict(&together(good)),
         };
-        drop(good);
         let predict = began.elapsed() - decode;
         self.count(batch, decode, predict);
         let timing = |job: &Job| Timing { queue: began - job.accepted, decode, predict, batch };
@@ -321,6 +319,11 @@ impl Worker {
             self.metrics.images.inc_by(batch as u64);
         }
     }
+}
+
+/// Inputs one after another.
+fn together(mut inputs: Vec<Vec<f32>>) -> Vec<f32> {
+    if inputs.len() == 1 { inputs.swap_remove(0) } else { inputs.concat() }
 }
 
 fn images_of(work: &Work) -> &[Bytes] {

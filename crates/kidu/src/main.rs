@@ -31,7 +31,8 @@ static ALLOCATOR: CacheAligned<mimalloc::MiMalloc> = CacheAligned(mimalloc::MiMa
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 /// Keeps freed memory in the process: every training step needs as much again, and faulting it in anew takes a seventh
-/// of the step. `MIMALLOC_PURGE_DELAY` in the environment still decides.
+/// of the step. A server needs it again, too, but shall be small between its bursts. `MIMALLOC_PURGE_DELAY` in the
+/// environment still decides.
 #[allow(unsafe_code, reason = "an option of the allocator, set before any other thread exists")]
 fn keep_freed_memory() {
     // SAFETY: sets an integer that mimalloc reads; a default does not override the environment.
@@ -39,8 +40,10 @@ fn keep_freed_memory() {
 }
 
 fn main() -> ExitCode {
-    keep_freed_memory();
     let cli = Cli::parse();
+    if !matches!(cli.command, cli::Command::Serve(_)) {
+        keep_freed_memory();
+    }
     match step::bind().and_then(|_held| verbs::run(&cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

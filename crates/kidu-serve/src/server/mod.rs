@@ -23,6 +23,7 @@ pub use options::ServeOptions;
 
 use crate::{
     error::{Result, ServeError},
+    pages,
     service::Service,
 };
 
@@ -36,13 +37,14 @@ pub struct Shutdown {
 }
 
 /// Serves a bundle until SIGTERM or SIGINT. `announce` is called once, when the address is bound, which is before the
-/// model is loaded.
+/// model is loaded. From here on the process gets small pages ([`pages::small`]).
 ///
 /// # Errors
 /// [`ServeError`] when the address, the options or the bundle cannot be used.
 pub fn run(options: &ServeOptions, announce: impl FnOnce(SocketAddr)) -> Result<()> {
     let started = Instant::now();
     options.check()?;
+    pages::small();
     let service = Service::of_bundle(options.service(), &options.bundle)?;
     // The longest part of the start goes first, on a thread of its own.
     let loading = {

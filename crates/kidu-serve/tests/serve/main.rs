@@ -7,6 +7,8 @@ mod contract;
 mod fuzz;
 mod limits;
 mod load;
+#[cfg(target_os = "linux")]
+mod memory;
 mod peers;
 mod process;
 mod support;

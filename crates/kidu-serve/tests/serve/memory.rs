@@ -1,0 +1,39 @@
+//! What a server of a mobile network needs while it works.
+
+use crate::support::{self, Process};
+
+/// What the documentation promises.
+const AT_MOST: usize = 80_000_000;
+
+/// Of the process, in bytes.
+fn status(process: &Process, key: &str) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix(key)).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse::<usize>().unwrap() * 1024
+}
+
+#[test]
+fn eight_clients_of_a_mobile_network_fit_into_eighty_megabytes() {
+    let dir = tempfile::tempdir().unwrap();
+    kidu_testing::bundle(&dir.path().join("bundle"), "tf_efficientnet_lite0", 224, &support::CLASSES);
+    let process = Process::start(&dir.path().join("bundle"), dir.path(), &["--threads", "2"]);
+    let image = support::encode(&support::picture(640, 480, 1), image::ImageFormat::Jpeg);
+    let storm = |each: usize| {
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let mut client = process.client();
+                    for _ in 0..each {
+                        assert_eq!(client.post("/v1/predict", "image/jpeg", &image).unwrap().status, 200);
+                    }
+                });
+            }
+        });
+    };
+    storm(40);
+    let before = status(&process, "VmRSS:");
+    storm(60);
+    let (after, peak) = (status(&process, "VmRSS:"), status(&process, "VmHWM:"));
+    assert!(peak <= AT_MOST, "{peak} bytes at most");
+    assert!(after < before + 8_000_000, "{before} bytes grew to {after}");
+}
