@@ -7,6 +7,10 @@ pub trait Progress: Send + Sync {
     fn begin(&self, what: &str, unit: &str, total: Option<u64>);
     /// That many more units are done.
     fn advance(&self, units: u64);
+    /// That many units were done by an earlier start: they say nothing of the speed. Right after `begin`.
+    fn begin_at(&self, units: u64) {
+        self.advance(units);
+    }
     /// A short text beside the bar ("loss 0.31").
     fn set_message(&self, message: &str);
     /// The piece of work is over.

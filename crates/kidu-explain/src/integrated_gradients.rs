@@ -122,6 +122,29 @@ impl IntegratedGradients {
         }
     }
 
+    /// The same with `steps` doubled, up to `most`, while the convergence delta is above `max_delta_percent`; with the
+    /// steps that it took. `progress` hears of the passes of all attempts.
+    ///
+    /// # Errors
+    /// As [`Self::attribute`]; [`ExplainError::Convergence`] of the last attempt.
+    pub fn attribute_within(
+        &self,
+        network: &Differentiable,
+        image: &[f32],
+        target: usize,
+        most: usize,
+        progress: impl Fn(usize),
+    ) -> Result<(Attribution, usize)> {
+        let mut attempt = self.clone();
+        loop {
+            match attempt.attribute(network, image, target, &progress) {
+                Ok(found) => return Ok((found, attempt.steps)),
+                Err(ExplainError::Convergence { .. }) if 2 * attempt.steps <= most => attempt.steps *= 2,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Adds (x - b) times the integral to `total`.
     fn integrate(
         &self,

@@ -87,6 +87,28 @@ fn too_few_steps_are_refused_above_the_limit() {
 }
 
 #[test]
+fn steps_are_doubled_until_the_delta_is_within_the_limit() {
+    let network = network("mobilenetv2_100", 64);
+    let image = kidu_testing::images(1, 64);
+    let few = IntegratedGradients {
+        steps: 2,
+        method: Method::RiemannLeft,
+        max_delta_percent: Some(3.0),
+        ..IntegratedGradients::default()
+    };
+    let passes = std::cell::Cell::new(0);
+    let count = |n| passes.set(passes.get() + n);
+    let (found, steps) = few.attribute_within(&network, &image, 1, 1024, count).unwrap();
+    assert!(steps > 2 && steps.is_power_of_two(), "{steps}");
+    assert!(found.delta_percent() <= 3.0, "{}", found.delta_percent());
+    assert_eq!(passes.get(), 2 * steps - 2, "passes of all attempts");
+    let same = IntegratedGradients { steps, ..few.clone() }.attribute(&network, &image, 1, |_| {}).unwrap();
+    assert_eq!(found, same);
+    let refused = few.attribute_within(&network, &image, 1, 3, |_| {});
+    assert!(matches!(refused, Err(ExplainError::Convergence { steps: 2, .. })), "{refused:?}");
+}
+
+#[test]
 fn better_maps_have_better_curves() {
     let network = network("resnet18", 64);
     let image = kidu_testing::images(1, 64);

@@ -1,4 +1,4 @@
-//! Charts of lines and points, a few side by side.
+//! Charts of lines and points, a few in a figure.
 
 use crate::{
     axis::{Axis, Scale},
@@ -67,15 +67,25 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 58.0;
 const BOTTOM: f64 = 46.0;
 
+/// Height of each line of a legend but the first, which is part of `TOP`.
+const LEGEND_LINE: f64 = 18.0;
+
 /// More points than this are drawn without dots.
 const DOTTED: usize = 40;
 
-/// Charts side by side, each of this width and height in pixels.
+/// Charts in a row, each of this width and height in pixels; more than three in rows, lest they become a ribbon.
 pub fn figure(charts: &[Chart], size: (f64, f64)) -> String {
     let title = charts.iter().map(|c| c.title.as_str()).collect::<Vec<_>>().join(", ");
-    let mut svg = Svg::new(size.0 * charts.len().max(1) as f64, size.1, &title);
+    let columns = match charts.len() {
+        0 => 1,
+        4 => 2,
+        few => few.min(3),
+    };
+    let rows = charts.len().div_ceil(columns).max(1);
+    let mut svg = Svg::new(size.0 * columns as f64, size.1 * rows as f64, &title);
     for (i, chart) in charts.iter().enumerate() {
-        Drawing { svg: &mut svg, left: size.0 * i as f64, size }.draw(chart);
+        let (left, upper) = (size.0 * (i % columns) as f64, size.1 * (i / columns) as f64);
+        Drawing { svg: &mut svg, left, upper, top: upper + TOP, size }.draw(chart);
     }
     svg.finish()
 }
@@ -83,23 +93,39 @@ pub fn figure(charts: &[Chart], size: (f64, f64)) -> String {
 struct Drawing<'a> {
     svg: &'a mut Svg,
     left: f64,
+    /// The chart's upper edge.
+    upper: f64,
+    /// Where the plot begins, below the legend.
+    top: f64,
     size: (f64, f64),
+}
+
+/// A name in the legend.
+struct Entry<'a> {
+    label: &'a str,
+    colour: &'a str,
+    dash: &'static str,
+    /// From the chart's left edge, and the line it stands in.
+    x: f64,
+    line: usize,
 }
 
 impl Drawing<'_> {
     fn draw(&mut self, chart: &Chart) {
         let (left, right) = (self.left + LEFT, self.left + self.size.0 - RIGHT);
-        self.svg.text((self.left + 14.0, 24.0), Anchor::Start, 15.0, INK, &chart.title);
+        self.svg.text((self.left + 14.0, self.upper + 24.0), Anchor::Start, 15.0, INK, &chart.title);
         let drawn: Vec<(&Series, Vec<(f64, f64)>)> =
             chart.series.iter().map(|s| (s, shown(chart, s))).filter(|(_, points)| !points.is_empty()).collect();
         let all = || drawn.iter().flat_map(|(_, points)| points.iter().copied());
         if all().next().is_none() {
-            self.svg.text((left, self.size.1 / 2.0), Anchor::Start, 13.0, "#718096", "nothing yet");
+            self.svg.text((left, self.upper + self.size.1 / 2.0), Anchor::Start, 13.0, "#718096", "nothing yet");
             return;
         }
+        let legend = legend(chart, &drawn, self.size);
+        self.top += LEGEND_LINE * legend.last().map_or(0, |entry| entry.line) as f64;
         let least = if chart.from_zero && chart.y.1 == Scale::Linear { 0.0 } else { f64::INFINITY };
         let y_range = chart.y_range.unwrap_or_else(|| range(all().map(|p| p.1), least));
-        let y_axis = Axis::new(chart.y.1, y_range, (self.size.1 - BOTTOM, TOP));
+        let y_axis = Axis::new(chart.y.1, y_range, (self.bottom(), self.top));
         let x_axis = match chart.x_names.len() {
             0 => Axis::new(chart.x.1, range(all().map(|p| p.0), f64::INFINITY), (left, right)),
             // Half a place of air at both ends.
@@ -112,13 +138,22 @@ impl Drawing<'_> {
         }
         for mark in chart.marks.iter().filter(|m| m.x.is_finite() && x_axis.covers(m.x)) {
             let x = x_axis.at(mark.x);
-            self.svg.line((x, TOP), (x, self.size.1 - BOTTOM), &mark.colour, 1.4, "5 4");
+            self.svg.line((x, self.top), (x, self.bottom()), &mark.colour, 1.4, "5 4");
         }
-        self.legend(chart, &drawn);
+        for Entry { label, colour, dash, x, line } in legend {
+            let (x, y) = (self.left + x, self.upper + 42.0 + LEGEND_LINE * line as f64);
+            self.svg.line((x, y), (x + 18.0, y), colour, 2.5, dash);
+            self.svg.text((x + 23.0, y + 4.0), Anchor::Start, 12.0, INK, label);
+        }
+    }
+
+    /// Where the plot ends.
+    fn bottom(&self) -> f64 {
+        self.upper + self.size.1 - BOTTOM
     }
 
     fn axes(&mut self, chart: &Chart, x_axis: &Axis, y_axis: &Axis) {
-        let (left, right, bottom) = (self.left + LEFT, self.left + self.size.0 - RIGHT, self.size.1 - BOTTOM);
+        let (left, right, bottom) = (self.left + LEFT, self.left + self.size.0 - RIGHT, self.bottom());
         for (value, label) in y_axis.ticks() {
             let y = y_axis.at(value);
             self.svg.line((left, y), (right, y), GRID, 1.0, "");
@@ -130,8 +165,8 @@ impl Drawing<'_> {
             self.svg.text((x, bottom + 18.0), Anchor::Middle, 12.0, INK, &label);
         }
         self.svg.line((left, bottom), (right, bottom), INK, 1.0, "");
-        self.svg.text(((left + right) / 2.0, self.size.1 - 9.0), Anchor::Middle, 12.0, INK, &chart.x.0);
-        let at = (self.left + 16.0, (TOP + bottom) / 2.0);
+        self.svg.text(((left + right) / 2.0, self.upper + self.size.1 - 9.0), Anchor::Middle, 12.0, INK, &chart.x.0);
+        let at = (self.left + 16.0, (self.top + bottom) / 2.0);
         self.svg.turned_text(at, Anchor::Middle, 12.0, INK, &chart.y.0, -90.0);
     }
 
@@ -146,22 +181,27 @@ impl Drawing<'_> {
             pixels.iter().for_each(|at| self.svg.circle(*at, 2.8, colour));
         }
     }
+}
 
-    /// Names above the plot, from the left, as many as fit in a line.
-    fn legend(&mut self, chart: &Chart, drawn: &[(&Series, Vec<(f64, f64)>)]) {
-        let named = drawn.iter().map(|(s, _)| (&s.label, &s.colour, ""));
-        let marks = chart.marks.iter().map(|m| (&m.label, &m.colour, "5 4"));
-        let mut x = self.left + LEFT;
-        for (label, colour, dash) in named.chain(marks).filter(|(label, ..)| !label.is_empty()) {
-            let width = 32.0 + 6.6 * label.chars().count() as f64;
-            if x + width > self.left + self.size.0 {
-                break;
-            }
-            self.svg.line((x, 42.0), (x + 18.0, 42.0), colour, 2.5, dash);
-            self.svg.text((x + 23.0, 46.0), Anchor::Start, 12.0, INK, label);
-            x += width + 8.0;
+/// Names above the plot, from the left, in as many lines as they need; the plot keeps half of the height.
+fn legend<'a>(chart: &'a Chart, drawn: &[(&'a Series, Vec<(f64, f64)>)], size: (f64, f64)) -> Vec<Entry<'a>> {
+    let named = drawn.iter().map(|(s, _)| (s.label.as_str(), s.colour.as_str(), ""));
+    let marks = chart.marks.iter().map(|m| (m.label.as_str(), m.colour.as_str(), "5 4"));
+    let most = ((size.1 / 2.0 - TOP) / LEGEND_LINE).max(0.0) as usize;
+    let (mut x, mut line) = (LEFT, 0);
+    let mut entries = Vec::new();
+    for (label, colour, dash) in named.chain(marks).filter(|(label, ..)| !label.is_empty()) {
+        let width = 32.0 + 6.6 * label.chars().count() as f64;
+        if x > LEFT && x + width > size.0 {
+            (x, line) = (LEFT, line + 1);
         }
+        if line > most {
+            break;
+        }
+        entries.push(Entry { label, colour, dash, x, line });
+        x += width + 8.0;
     }
+    entries
 }
 
 /// Ticks of the x axis; names only as long as their place in `width` pixels.
@@ -219,6 +259,31 @@ mod tests {
         assert!(svg.contains(&format!("<text x=\"{x}\"")) && svg.contains(">adam<") && svg.contains('…'), "{svg}");
         chart.x_names = (0..90).map(|i| format!("name {i}")).collect();
         assert!(!figure(&[chart], (400.0, 300.0)).contains(">name"), "too many to be read");
+    }
+
+    #[test]
+    fn a_legend_takes_the_lines_it_needs_and_the_plot_keeps_half() {
+        let mut chart = chart(vec![(0.0, 1.0), (1.0, 2.0)]);
+        let name = |i: usize| format!("a corruption {i:02}");
+        chart.series = (0..5).map(|i| Series { label: name(i), ..chart.series[0].clone() }).collect();
+        let svg = figure(&[chart.clone()], (400.0, 300.0));
+        for i in 0..5 {
+            assert!(svg.contains(&format!(">{}<", name(i))), "{svg}");
+        }
+        assert!(svg.contains("y=\"46\"") && svg.contains("y=\"64\"") && svg.contains("y=\"82\""), "{svg}");
+        chart.series = (0..60).map(|i| Series { label: name(i), ..chart.series[0].clone() }).collect();
+        let entries = figure(&[chart], (400.0, 300.0)).matches(">a corruption").count();
+        assert!((10..=12).contains(&entries), "{entries}");
+    }
+
+    #[test]
+    fn many_charts_stand_in_rows() {
+        let one = chart(vec![(0.0, 1.0), (1.0, 2.0)]);
+        for (count, size) in [(1, (400, 300)), (3, (1200, 300)), (4, (800, 600)), (5, (1200, 600)), (7, (1200, 900))] {
+            let svg = figure(&vec![one.clone(); count], (400.0, 300.0));
+            assert!(svg.contains(&format!("width=\"{}\" height=\"{}\"", size.0, size.1)), "{count}: {}", &svg[..200]);
+            assert_eq!(svg.matches(">loss<").count(), count);
+        }
     }
 
     #[test]

@@ -12,6 +12,9 @@ const SAMPLES: usize = 2000;
 const SEED: u64 = 42;
 const CONFIDENCE: f64 = 0.95;
 
+/// Stands for what a run does not have.
+const NOTHING: &str = "–";
+
 #[derive(Debug, Serialize)]
 pub(super) struct Comparison {
     names: Vec<String>,
@@ -94,11 +97,23 @@ fn metrics(runs: &[RunReport]) -> Vec<Row> {
             let w = e.details.accuracy_wilson;
             format!("{} to {}", four(w.lower), four(w.upper))
         }
-        None => "–".into(),
+        None => NOTHING.into(),
     });
     rows.insert(1, plain("accuracy, 95 % interval", intervals));
-    let images = |r: &RunReport| r.evaluation.as_ref().map_or_else(|| "–".into(), |e| e.details.images.to_string());
+    let images = |r: &RunReport| r.evaluation.as_ref().map_or_else(|| NOTHING.into(), |e| e.details.images.to_string());
     rows.push(plain("images", runs.iter().map(images)));
+    let of_epochs = [
+        ("validation accuracy, best epoch", "val/acc", Better::Higher),
+        ("validation loss, best epoch", "val/loss", Better::Lower),
+    ];
+    for (name, metric, better) in of_epochs {
+        let best = |run: &RunReport| {
+            let values = run.history.iter().filter_map(|epoch| epoch.metrics.get(metric).copied());
+            if better == Better::Higher { values.reduce(f64::max) } else { values.reduce(f64::min) }
+        };
+        rows.push(row(name, &runs.iter().map(best).collect::<Vec<_>>(), better));
+    }
+    rows.retain(|row| row.cells.iter().any(|c| c.text != NOTHING));
     rows
 }
 
@@ -151,7 +166,7 @@ fn paired(runs: &[RunReport]) -> Result<Vec<Paired>> {
 /// The settings that are not the same in all runs.
 fn settings(runs: &[RunReport]) -> Vec<Row> {
     let keys: BTreeSet<&String> = runs.iter().flat_map(|r| r.settings.keys()).collect();
-    let value = |run: &RunReport, key: &str| run.settings.get(key).cloned().unwrap_or_else(|| "–".into());
+    let value = |run: &RunReport, key: &str| run.settings.get(key).cloned().unwrap_or_else(|| NOTHING.into());
     keys.into_iter()
         .map(|key| plain(key, runs.iter().map(|r| value(r, key))))
         .filter(|row| row.cells.iter().any(|c| c.text != row.cells[0].text))
@@ -169,7 +184,7 @@ fn row(name: &str, values: &[Option<f64>], better: Better) -> Row {
     let differ = values.iter().flatten().any(|v| signed(*v) < best);
     let cells = values.iter().map(|v| match v {
         Some(v) => Cell { text: four(*v), best: differ && signed(*v) >= best },
-        None => Cell { text: "–".into(), best: false },
+        None => Cell { text: NOTHING.into(), best: false },
     });
     Row { name: name.into(), cells: cells.collect() }
 }

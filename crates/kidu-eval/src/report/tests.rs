@@ -116,6 +116,14 @@ fn several_runs_are_compared_on_the_images_they_share() {
 }
 
 #[test]
+fn runs_without_an_evaluation_are_compared_by_their_epochs() {
+    let run = |name: &str, last| RunReport { name: name.into(), history: history(last), ..RunReport::default() };
+    let page = page(vec![run("first", 0.5), run("second", 0.8)]);
+    assert!(page.contains("validation accuracy, best epoch") && page.contains("validation loss, best epoch"), "{page}");
+    assert!(!page.contains("balanced accuracy"), "a line of nothing");
+}
+
+#[test]
 fn what_is_missing_is_left_out() {
     let page = page(vec![RunReport { name: "bare".into(), history: history(0.5), ..RunReport::default() }]);
     assert!(page.contains("Learning curves"));

@@ -9,6 +9,8 @@ use crate::report::Table;
 
 /// A chart in pixels: wide enough for the legend of five curves.
 const SIZE: (f64, f64) = (760.0, 340.0);
+/// Of each in a page, whose letters must be readable on a phone.
+const PAGE: (f64, f64) = (440.0, 300.0);
 const COLOURS: [&str; 6] = ["#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b83280", "#975a16"];
 
 /// What the terminal shows.
@@ -83,14 +85,14 @@ pub fn csv(result: &Robustness) -> String {
     text
 }
 
-/// Accuracy over severity, the kinds of corruptions side by side; severity 0 is the clean image.
+/// Accuracy over severity, a chart for each kind of corruption; severity 0 is the clean image.
 pub fn figure(result: &Robustness) -> String {
     draw(&charts(result), SIZE)
 }
 
 /// The same, a drawing for each kind.
 pub fn figures(result: &Robustness) -> Vec<String> {
-    charts(result).into_iter().map(|chart| draw(&[chart], SIZE)).collect()
+    charts(result).into_iter().map(|chart| draw(&[chart], PAGE)).collect()
 }
 
 fn charts(result: &Robustness) -> Vec<Chart> {

@@ -62,16 +62,18 @@ pub(crate) struct ExplainArgs {
     /// The class to explain; default: the predicted one.
     #[arg(long, env = "KIDU_TARGET", value_name = "CLASS")]
     pub(crate) target: Option<String>,
-    /// Integrated Gradients: nodes of the integral.
-    #[arg(long, env = "KIDU_STEPS", default_value_t = 50)]
-    pub(crate) steps: usize,
+    /// Integrated Gradients: nodes of the integral; default: 50, doubled up to 800 for images whose convergence delta is
+    /// above --max-delta.
+    #[arg(long, env = "KIDU_STEPS")]
+    pub(crate) steps: Option<usize>,
     /// Integrated Gradients: rule of the integral.
     #[arg(long, env = "KIDU_INTEGRAL", value_enum, default_value_t = IntegralMethod::Gausslegendre)]
     pub(crate) integral: IntegralMethod,
     /// Integrated Gradients: from where to integrate.
     #[arg(long, env = "KIDU_BASELINE", value_enum, default_value_t = ExplainBaseline::Zero)]
     pub(crate) baseline: ExplainBaseline,
-    /// Integrated Gradients: the largest convergence delta in percent of what is explained; above it the command fails.
+    /// Integrated Gradients: the largest convergence delta in percent of what is explained; an image above it gets
+    /// no picture and the command fails.
     #[arg(long, env = "KIDU_MAX_DELTA", value_name = "PERCENT", default_value_t = 5.0)]
     pub(crate) max_delta: f64,
     /// Images in a forward and backward pass.

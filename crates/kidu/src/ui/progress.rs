@@ -27,6 +27,8 @@ struct Work {
     unit: String,
     total: Option<u64>,
     done: u64,
+    /// Of these, what was done before this start.
+    before: u64,
     message: String,
     started: Instant,
     last_line: Instant,
@@ -66,18 +68,24 @@ impl Console {
 }
 
 impl Work {
+    /// Units in a second of this start.
     fn rate(&self) -> f64 {
-        self.done as f64 / self.started.elapsed().as_secs_f64().max(1e-3)
+        (self.done - self.before) as f64 / self.started.elapsed().as_secs_f64().max(1e-3)
     }
 
     fn line(&self) -> String {
         let of = self.total.map(|t| format!("/{t}")).unwrap_or_default();
-        let eta = self.total.filter(|t| *t > self.done && self.done > 0).map(|t| {
-            format!(", {} left", human_duration(Duration::from_secs_f64((t - self.done) as f64 / self.rate())))
-        });
         let message = if self.message.is_empty() { String::new() } else { format!("  {}", self.message) };
-        let (rate, eta) = (self.rate(), eta.unwrap_or_default());
-        format!("{}: {}{of} {} ({rate:.0}/s{eta}){message}", self.what, self.done, self.unit)
+        let head = format!("{}: {}{of} {}", self.what, self.done, self.unit);
+        if self.done == self.before {
+            return format!("{head}{message}");
+        }
+        let rate = self.rate();
+        let eta = self
+            .total
+            .filter(|t| *t > self.done)
+            .map(|t| format!(", {} left", human_duration(Duration::from_secs_f64((t - self.done) as f64 / rate))));
+        format!("{head} ({}{}){message}", human_rate(rate), eta.unwrap_or_default())
     }
 }
 
@@ -98,6 +106,7 @@ impl Progress for Console {
             unit: unit.into(),
             total,
             done: 0,
+            before: 0,
             message: String::new(),
             started: now,
             last_line: now,
@@ -114,6 +123,14 @@ impl Progress for Console {
                 work.last_line = Instant::now();
                 super::note(work.line());
             }
+        });
+    }
+
+    fn begin_at(&self, units: u64) {
+        self.with_work(|work| {
+            (work.done, work.before) = (units, units);
+            work.bar.set_position(units);
+            work.bar.reset_eta();
         });
     }
 
@@ -154,6 +171,15 @@ fn style(known: bool, unit: &str) -> ProgressStyle {
     ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
+/// `71/s`, `2.5/s`; `4.1s each` for what takes longer than a second.
+fn human_rate(rate: f64) -> String {
+    match rate {
+        9.5.. => format!("{rate:.0}/s"),
+        1.0.. => format!("{rate:.1}/s"),
+        _ => format!("{} each", human_duration(Duration::from_secs_f64(1.0 / rate))),
+    }
+}
+
 /// `48s`, `3m 05s`, `2h 07m`.
 pub(crate) fn human_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -175,4 +201,23 @@ pub(crate) fn human_bytes(bytes: u64) -> String {
         (value, unit) = (value / 1000.0, larger);
     }
     if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_work_tells_how_long_each_takes_and_what_was_done_before_is_no_speed() {
+        assert_eq!([71.3, 2.46, 0.25, 0.01].map(human_rate), ["71/s", "2.5/s", "4.0s each", "1m 40s each"]);
+        let console = Console { terminal: false, log: None, work: Mutex::new(None) };
+        console.begin("search", "trials", Some(20));
+        console.begin_at(10);
+        let line = || console.work.lock().unwrap().as_ref().map(Work::line);
+        assert_eq!(line().as_deref(), Some("search: 10/20 trials"));
+        console.with_work(|work| work.started = Instant::now().checked_sub(Duration::from_secs(4)).unwrap());
+        console.advance(1);
+        let told = line().unwrap();
+        assert!(told.starts_with("search: 11/20 trials (4.0s each, 36") && told.ends_with("s left)"), "{told}");
+    }
 }

@@ -1,6 +1,7 @@
 //! `kidu explain`: which parts of an image a prediction rests on.
 
 use std::{
+    cell::Cell,
     fs,
     path::{Path, PathBuf},
 };
@@ -31,6 +32,10 @@ const BLUR: f64 = 12.0;
 const NOISE: f64 = 0.5;
 const NOISE_SAMPLES: usize = 8;
 
+/// Steps of Integrated Gradients where none are asked for: so many, and doubled up to so many.
+const STEPS: usize = 50;
+const MOST_STEPS: usize = 800;
+
 /// What is told of one image.
 #[derive(Debug, Serialize)]
 struct Explanation {
@@ -45,6 +50,9 @@ struct Explanation {
     convergence_delta: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     convergence_delta_percent: Option<f64>,
+    /// Nodes of the integral.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<usize>,
     /// Area below the deletion curve: the less the better.
     #[serde(skip_serializing_if = "Option::is_none")]
     deletion: Option<f64>,
@@ -60,10 +68,17 @@ pub(super) fn run(arguments: &ExplainArgs) -> Outcome {
     let paths = predict::expand(&arguments.images)?;
     let passes = explainer.passes() * paths.len() as u64;
     console.begin("explain", "passes", Some(passes));
-    let found =
-        paths.iter().enumerate().map(|(number, path)| explainer.explain(number, path)).collect::<Outcome<Vec<_>>>();
+    let (mut found, mut refused) = (Vec::new(), Vec::new());
+    for (number, path) in paths.iter().enumerate() {
+        match explainer.explain(number, path)? {
+            Ok(explanation) => found.push(explanation),
+            Err(error) => {
+                console.note(&format!("{}: no explanation: {error}", path.display()));
+                refused.push(path.display().to_string());
+            }
+        }
+    }
     console.end();
-    let found = found?;
     files::write_json(&arguments.out.join("explanations.json"), &found)?;
     if arguments.json {
         ui::json(&found)?;
@@ -71,7 +86,30 @@ pub(super) fn run(arguments: &ExplainArgs) -> Outcome {
         found.iter().for_each(print);
     }
     ui::place("wrote", &arguments.out);
-    Ok(())
+    match refused.as_slice() {
+        [] => Ok(()),
+        [first, more @ ..] => {
+            let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+            Err(Failure::Failed(anyhow::anyhow!(
+                "{} of {} images have a convergence delta above {} % (--max-delta) and no picture: {first}{more}",
+                refused.len(),
+                paths.len(),
+                arguments.max_delta
+            )))
+        }
+    }
+}
+
+/// The heat map of an image, and for Integrated Gradients how exact it is.
+struct Map {
+    heat: HeatMap,
+    exactness: Option<Exactness>,
+}
+
+struct Exactness {
+    delta: f64,
+    percent: f64,
+    steps: usize,
 }
 
 struct Explainer<'a> {
@@ -98,15 +136,16 @@ impl<'a> Explainer<'a> {
         let [_, height, width] = self.network.shape();
         match self.arguments.method {
             ExplainMethod::IntegratedGradients if self.arguments.baseline == ExplainBaseline::Noise => {
-                (self.arguments.steps * NOISE_SAMPLES) as u64
+                (self.arguments.steps.unwrap_or(STEPS) * NOISE_SAMPLES) as u64
             }
-            ExplainMethod::IntegratedGradients => self.arguments.steps as u64,
+            ExplainMethod::IntegratedGradients => self.arguments.steps.unwrap_or(STEPS) as u64,
             ExplainMethod::GradCam => 1,
             ExplainMethod::Occlusion => self.occlusion().windows(height, width) as u64,
         }
     }
 
-    fn explain(&self, number: usize, path: &Path) -> Outcome<Explanation> {
+    /// Explains an image and draws its picture. The inner error: the attributions do not add up.
+    fn explain(&self, number: usize, path: &Path) -> Outcome<Result<Explanation, ExplainError>> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let pixels = self.pixels(&bytes).with_context(|| path.display().to_string())?;
         let mut image = vec![0.0; self.network.len()];
@@ -115,27 +154,31 @@ impl<'a> Explainer<'a> {
         let prediction = Prediction::from_logits(&logits, self.manifest.temperature, &self.manifest.classes);
         let predicted = self.manifest.classes.index_of(&prediction.label).unwrap_or_default();
         let target = self.target.unwrap_or(predicted);
-        let (map, delta) = self.map(&image, target).map_err(|e| in_file(e, path))?;
-        let areas = self.faithfulness(&image, &map, target).map_err(|e| in_file(e, path))?;
+        let Map { heat, exactness } = match self.map(&image, target) {
+            Err(error @ ExplainError::Convergence { .. }) => return Ok(Err(error)),
+            other => other.map_err(|e| in_file(e, path))?,
+        };
+        let areas = self.faithfulness(&image, &heat, target).map_err(|e| in_file(e, path))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let picture = self.arguments.out.join(format!("model_explanation_{number:03}_{name}.png"));
         let class = self.manifest.classes[target].to_string();
         let title =
             format!("{name}: {} {:.1} %; {} for {class}", prediction.label, 100.0 * prediction.score, self.method());
-        let drawn = overlay::picture(&pixels, &map.normalised(OUTLIERS), &title).map_err(failure)?;
+        let drawn = overlay::picture(&pixels, &heat.normalised(OUTLIERS), &title).map_err(failure)?;
         files::create_dir_all(&self.arguments.out)?;
         files::write_atomic(&picture, &drawn)?;
-        Ok(Explanation {
+        Ok(Ok(Explanation {
             path: path.to_path_buf(),
             label: prediction.label,
             score: prediction.score,
             target: class,
             picture,
-            convergence_delta: delta.map(|d| d.0),
-            convergence_delta_percent: delta.map(|d| d.1),
+            convergence_delta: exactness.as_ref().map(|e| e.delta),
+            convergence_delta_percent: exactness.as_ref().map(|e| e.percent),
+            steps: exactness.map(|e| e.steps),
             deletion: areas.map(|a| a.0),
             insertion: areas.map(|a| a.1),
-        })
+        }))
     }
 
     /// The image as the network sees it, before normalising.
@@ -144,28 +187,44 @@ impl<'a> Explainer<'a> {
         Ok(self.preprocessor.resize(&image))
     }
 
-    /// The heat map; for Integrated Gradients with the convergence delta, as such and in percent.
-    fn map(&self, image: &[f32], target: usize) -> Result<(HeatMap, Option<(f64, f64)>), ExplainError> {
+    fn map(&self, image: &[f32], target: usize) -> Result<Map, ExplainError> {
         let advance = |passes: usize| self.console.advance(passes as u64);
-        match self.arguments.method {
-            ExplainMethod::IntegratedGradients => {
-                let found = self.integrated_gradients().attribute(&self.network, image, target, advance)?;
-                let delta = (found.convergence_delta, found.delta_percent());
-                Ok((HeatMap::of_magnitudes(&found.values, self.network.shape()), Some(delta)))
-            }
+        let heat = match self.arguments.method {
+            ExplainMethod::IntegratedGradients => return self.integrated(image, target),
             ExplainMethod::GradCam => {
                 let map = grad_cam(&self.network, image, target)?;
                 advance(1);
-                Ok((map, None))
+                map
             }
-            ExplainMethod::Occlusion => Ok((self.occlusion().attribute(&self.network, image, target, advance)?, None)),
-        }
+            ExplainMethod::Occlusion => self.occlusion().attribute(&self.network, image, target, advance)?,
+        };
+        Ok(Map { heat, exactness: None })
+    }
+
+    fn integrated(&self, image: &[f32], target: usize) -> Result<Map, ExplainError> {
+        // Steps that were asked for are taken as they are.
+        let (asked, first) = (self.arguments.steps, self.passes());
+        let most = asked.unwrap_or(MOST_STEPS);
+        let done = Cell::new(0);
+        // Progress knows of the first attempt; how many will follow cannot be told before.
+        let advance = |passes: usize| {
+            let counted = (passes as u64).min(first - done.get());
+            done.set(done.get() + counted);
+            self.console.advance(counted);
+            if counted == 0 {
+                self.console.set_message("more steps");
+            }
+        };
+        let (found, steps) =
+            self.integrated_gradients().attribute_within(&self.network, image, target, most, advance)?;
+        let exactness = Exactness { delta: found.convergence_delta, percent: found.delta_percent(), steps };
+        Ok(Map { heat: HeatMap::of_magnitudes(&found.values, self.network.shape()), exactness: Some(exactness) })
     }
 
     fn integrated_gradients(&self) -> IntegratedGradients {
         let arguments = self.arguments;
         IntegratedGradients {
-            steps: arguments.steps,
+            steps: arguments.steps.unwrap_or(STEPS),
             method: match arguments.integral {
                 IntegralMethod::Gausslegendre => Method::GaussLegendre,
                 IntegralMethod::RiemannLeft => Method::RiemannLeft,
@@ -233,6 +292,9 @@ fn print(explanation: &Explanation) {
     let mut line = format!("{}: {label} {:.1} %, for {target}", path.display(), 100.0 * score);
     if let Some(percent) = explanation.convergence_delta_percent {
         line += &format!("; convergence delta {percent:.2} %");
+        if let Some(steps) = explanation.steps.filter(|s| *s > STEPS) {
+            line += &format!(" after {steps} steps");
+        }
     }
     if let (Some(deletion), Some(insertion)) = (explanation.deletion, explanation.insertion) {
         line += &format!("; deletion {deletion:.3}, insertion {insertion:.3}");

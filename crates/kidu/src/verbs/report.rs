@@ -53,10 +53,22 @@ pub(super) fn run(arguments: &ReportArgs) -> Outcome {
         let found: Vec<_> = parts.iter().map(|p| json!({"run": p.dir(), "found": p.names()})).collect();
         ui::json(&json!({"runs": found, "written": written}))?;
     } else {
-        parts.iter().for_each(|p| ui::line(format!("{}: {}", p.dir().display(), p.names().join(", "))));
+        parts.iter().for_each(told);
     }
     written.iter().for_each(|path| ui::place("wrote", path));
     Ok(())
+}
+
+/// What was found of a run, and what adds an evaluation where there is none.
+fn told(parts: &Parts) {
+    let (dir, names) = (parts.dir().display(), parts.names());
+    ui::line(format!("{dir}: {}", names.join(", ")));
+    if parts.bundle().is_some() && !names.contains(&kidu_eval::Evaluation::FILE) {
+        ui::note(format!(
+            "{dir} has no evaluation; for confusions, classes and tests of differences: \
+             kidu evaluate --bundle {dir}/bundle --out {dir}/evaluate data.root=..."
+        ));
+    }
 }
 
 /// Pictures of the images worth looking at, where the images are still at hand.

@@ -295,6 +295,22 @@ fn with_training_settings(mut hasher: ContentHasher, composed: &Composed) -> Con
 }
 
 /// A wrong setting is a usage error.
+/// The command that trains with a run's configuration and other settings, in a folder of its own. A division into splits
+/// that was given is given again; one that was made follows from the configuration.
+fn train_with(dir: &Path, divided: bool, words: &[String]) -> String {
+    let manifest = dir.join("data").join(DatasetManifest::FILE);
+    let given = if divided { format!(" --manifest {}", in_shell(&manifest)) } else { String::new() };
+    let config = in_shell(&dir.join("config.yaml"));
+    format!("kidu train --config {config}{given} task_name=train {}", words.join(" "))
+}
+
+/// A path as a word of a shell's command.
+fn in_shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+@,=:".contains(c));
+    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 fn train_failure(error: kidu_train::TrainError) -> Failure {
     use kidu_models::ModelError::{Device, Setting};
     use kidu_train::TrainError;

@@ -39,7 +39,9 @@ fn a_search_killed_three_times_equals_the_uninterrupted_one() {
     let settings = ["hparams_search.n_trials=5", "hparams_search.sampler.n_startup_trials=2"];
     let whole = dir.path().join("whole");
     let told = run(dir.path(), &words(&searching(&whole, &settings))).ok();
-    assert!(told.out.contains("train with: kidu train model.learning_rate="), "{told:#?}");
+    let config = whole.join("config.yaml");
+    let command = format!("train with: kidu train --config {} task_name=train model.learning_rate=", config.display());
+    assert!(told.out.contains(&command), "{told:#?}");
     let killed = dir.path().join("killed");
     let journal = killed.join("study.log");
     let lines = || fs::read_to_string(&journal).map_or(0, |text| text.lines().count());

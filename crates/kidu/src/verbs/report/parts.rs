@@ -21,8 +21,8 @@ use serde::Deserialize;
 use super::super::evaluate::facts;
 use crate::{Outcome, failure::Failure};
 
-/// Steps of a pipeline run, each of which is a folder of its own.
-const STEPS: [&str; 5] = ["", "train", "evaluate", "preprocess", "register"];
+/// Steps of a pipeline run, each of which is a folder of its own, and what else may be put into a run's folder.
+const STEPS: [&str; 7] = ["", "train", "evaluate", "preprocess", "register", "robustness", "check"];
 
 const BUNDLE: &str = "bundle/bundle.json";
 const METRICS: &str = "metrics.jsonl";

@@ -107,7 +107,7 @@ fn facts(configuration: &Configuration, manifest: &DatasetManifest) -> BTreeMap<
 fn carry_out(runner: &Runner, search: &SearchSettings, console: &Console) -> Outcome {
     let done = runner.study.trials().iter().filter(|t| t.state.is_finished()).count();
     console.begin("search", "trials", Some(search.n_trials as u64));
-    console.advance(done as u64);
+    console.begin_at(done as u64);
     let failure: Mutex<Option<Failure>> = Mutex::new(None);
     let failed = || failure.lock().unwrap_or_else(PoisonError::into_inner);
     let work = || {
@@ -173,7 +173,7 @@ fn tell(study: &Study, importance: &[Importance], arguments: &SearchArgs, dir: &
             }
             let set = |(key, value): (String, kidu_search::ParamValue)| format!("{key}={}", value.to_override());
             let words: Vec<String> = best.values().into_iter().map(set).collect();
-            ui::line(format!("train with: kidu train {}", words.join(" ")));
+            ui::line(format!("train with: {}", super::train_with(dir, arguments.dataset.manifest.is_some(), &words)));
         }
     }
     match best {

@@ -43,6 +43,10 @@ pub(in crate::verbs) fn run(arguments: &TuneLrArgs) -> Outcome {
         }))?;
     } else {
         print(&found);
+        if let Some(rate) = found.suggestion {
+            let words = [format!("model.learning_rate={rate:.2e}")];
+            ui::line(format!("train with: {}", super::train_with(dir, manifest.is_some(), &words)));
+        }
     }
     ui::place("plot:", &dir.join(PLOT));
     ui::place("wrote", dir);
@@ -135,9 +139,8 @@ fn print(found: &LrRangeTest) {
     for (name, rate) in rows {
         ui::line(format!("  {name:<17} {}", rate.map_or("-".into(), |r| format!("{r:.2e}"))));
     }
-    match found.suggestion {
-        Some(rate) => ui::line(format!("train with: model.learning_rate={rate:.2e}")),
-        None => ui::line("no suggestion: the loss never fell"),
+    if found.suggestion.is_none() {
+        ui::line("no suggestion: the loss never fell");
     }
 }
 
