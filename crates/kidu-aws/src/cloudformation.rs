@@ -20,7 +20,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 pub use self::values::{Change, ChangeSetDescription, ChangeSetRequest, Event, StackDescription};
 use crate::{
     Aws, AwsSettings,
-    fault::{self, Facts, Kind, no_credentials},
+    fault::{self, Facts, Kind, next_page, no_credentials, of_caller},
 };
 
 /// A call that failed.
@@ -159,7 +159,7 @@ impl CloudFormation {
             set.reason = answer.status_reason().map(str::to_owned);
             set.executable = answer.execution_status().is_some_and(|s| s.as_str() == "AVAILABLE");
             set.changes.extend(answer.changes().iter().filter_map(change));
-            page = next_page(&action, page, answer.next_token())?;
+            page = next_page(page.as_deref(), answer.next_token(), |reason| failed(&action, reason))?;
             if page.is_none() {
                 return Ok(Some(set));
             }
@@ -218,7 +218,7 @@ impl CloudFormation {
                     reason: event.resource_status_reason().map(str::to_owned),
                 });
             }
-            page = next_page(&action, page, answer.next_token())?;
+            page = next_page(page.as_deref(), answer.next_token(), |reason| failed(&action, reason))?;
             if page.is_none() {
                 break;
             }
@@ -269,16 +269,6 @@ fn change(change: &SdkChange) -> Option<Change> {
     })
 }
 
-/// A page token that a server gives again and again would be followed for ever.
-fn next_page(action: &str, before: Option<String>, next: Option<&str>) -> Result<Option<String>> {
-    match next.filter(|n| !n.is_empty()) {
-        Some(next) if Some(next) == before.as_deref() => {
-            Err(failed(action, "the server gives the same page again and again"))
-        }
-        next => Ok(next.map(str::to_owned)),
-    }
-}
-
 fn failed(action: impl Into<String>, reason: impl ToString) -> CloudFormationError {
     CloudFormationError { action: action.into(), reason: reason.to_string() }
 }
@@ -314,17 +304,14 @@ fn is_missing(facts: &Facts) -> bool {
 
 fn classify(action: String, facts: &Facts, permission: &str) -> CloudFormationError {
     let told = facts.told();
+    if let Some(remedy) = of_caller(facts) {
+        return failed(action, format!("{told}; {remedy}"));
+    }
     let reason = match (facts.kind, facts.code.as_str()) {
         (Kind::Credentials, _) => no_credentials(&facts.message),
         (Kind::Connection, _) => format!("{told}; it was tried several times, try again later"),
         (_, "AccessDenied" | "AccessDeniedException") => {
             format!("{told}; allow {permission} in the policy of the user or role")
-        }
-        (_, "ExpiredToken" | "ExpiredTokenException") => {
-            format!("{told}; the credentials have expired: sign in again (`aws sso login`) or renew them")
-        }
-        (_, "InvalidClientTokenId" | "SignatureDoesNotMatch" | "UnrecognizedClientException") => {
-            format!("{told}; the credentials are wrong: check them with `aws sts get-caller-identity`")
         }
         (_, "InsufficientCapabilitiesException") => format!("{told}; this is a fault of kidu-infra"),
         (_, "Throttling" | "ThrottlingException") => format!("{told}; try again later"),

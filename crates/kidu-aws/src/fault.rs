@@ -68,7 +68,7 @@ impl Facts {
         };
         let message = match (metadata.and_then(|m| m.message()), credentials) {
             (Some(message), _) => message.to_owned(),
-            (None, Some(credentials)) => causes(credentials),
+            (None, Some(credentials)) => credentials_reason(credentials),
             (None, None) => causes(error),
         };
         Self {
@@ -147,20 +147,14 @@ pub(crate) fn classify(action: Action, bucket: &str, uri: &str, facts: &Facts) -
         Kind::Connection => return StoreError::Transient { action, uri, reason: told },
         Kind::Answered => {}
     }
+    if let Some(remedy) = of_caller(facts) {
+        return setup(format!("{told}; {remedy}"));
+    }
     match (facts.code.as_str(), facts.status) {
         ("NoSuchBucket", _) => StoreError::NoStore {
             location: format!("bucket {bucket}"),
             reason: "check its name and account, or make it with `aws s3 mb`".into(),
         },
-        ("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "UnrecognizedClientException", _) => {
-            setup(format!("{told}; the credentials are wrong: check them with `aws sts get-caller-identity`"))
-        }
-        ("ExpiredToken" | "TokenRefreshRequired" | "ExpiredTokenException", _) => {
-            setup(format!("{told}; the credentials have expired: sign in again (`aws sso login`) or renew them"))
-        }
-        ("RequestTimeTooSkewed" | "RequestExpired", _) => {
-            setup(format!("{told}; the clock of this machine is wrong: set it"))
-        }
         (
             "PermanentRedirect"
             | "TemporaryRedirect"
@@ -185,6 +179,59 @@ pub(crate) fn classify(action: Action, bucket: &str, uri: &str, facts: &Facts) -
         | (_, 408 | 429 | 500 | 502..=504) => StoreError::Transient { action, uri, reason: told },
         (_, 404) => StoreError::NotFound { uri },
         _ => StoreError::Refused { action, uri, reason: told },
+    }
+}
+
+/// What to do where AWS does not know who asks: the credentials are wrong or have expired, or the clock is wrong. Services have
+/// names of their own for the same things.
+pub(crate) fn of_caller(facts: &Facts) -> Option<&'static str> {
+    const CLOCK: &str = "the clock of this machine is wrong: set it (`timedatectl set-ntp true`, or `w32tm /resync` on Windows); a \
+                         virtual machine that slept may need a restart";
+    match facts.code.as_str() {
+        "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Some(CLOCK),
+        // A signature holds for some minutes: all but S3 tell a wrong clock as a wrong signature.
+        "SignatureDoesNotMatch" | "InvalidSignatureException"
+            if ["Signature expired", "Signature not yet current"].iter().any(|s| facts.message.contains(s)) =>
+        {
+            Some(CLOCK)
+        }
+        "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
+            Some("the credentials have expired: sign in again (`aws sso login`) or renew them")
+        }
+        "IncompleteSignature"
+        | "InvalidAccessKeyId"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "InvalidToken"
+        | "MissingAuthenticationToken"
+        | "SignatureDoesNotMatch"
+        | "UnrecognizedClientException" => {
+            Some("the credentials are wrong: check them with `aws sts get-caller-identity`")
+        }
+        _ => None,
+    }
+}
+
+/// What asks for the next page, if there is one. One that a server gives again and again would be followed for ever: it makes
+/// an error of the reason.
+pub(crate) fn next_page<E>(
+    before: Option<&str>,
+    next: Option<&str>,
+    refuse: impl FnOnce(&'static str) -> E,
+) -> Result<Option<String>, E> {
+    match next.filter(|next| !next.is_empty()) {
+        Some(next) if Some(next) == before => Err(refuse("the server gives the same page again and again")),
+        next => Ok(next.map(str::to_owned)),
+    }
+}
+
+/// Why there are no credentials. Where nothing was set up, the SDK lists every place that it looked at.
+fn credentials_reason(error: &CredentialsError) -> String {
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => {
+            "none in the environment, the profile, the container or the machine".into()
+        }
+        other => causes(other),
     }
 }
 
@@ -270,6 +317,32 @@ mod tests {
             assert!(message.contains(expected), "{facts:?}: {message}");
             assert!(message.contains("photos"), "names the place: {message}");
         }
+    }
+
+    #[test]
+    fn a_wrong_clock_is_told_from_a_wrong_key() {
+        let signature =
+            |code: &str, message: &str| of_caller(&Facts { message: message.into(), ..answer(code, 403) }).unwrap();
+        let late =
+            "Signature expired: 20261126T080000Z is now earlier than 20261126T085000Z (20261126T090500Z - 15 min.)";
+        let early = "Signature not yet current: 20261126T100000Z is still later than 20261126T092000Z";
+        for code in ["SignatureDoesNotMatch", "InvalidSignatureException"] {
+            for message in [late, early] {
+                assert!(signature(code, message).contains("clock"), "{code}: {message}");
+            }
+            let wrong = "The request signature we calculated does not match the signature you provided.";
+            assert!(signature(code, wrong).contains("credentials are wrong"), "{code}");
+        }
+        assert_eq!(of_caller(&answer("AccessDenied", 403)), None);
+    }
+
+    #[test]
+    fn a_page_that_comes_again_is_refused() {
+        let next = |before, next| next_page(before, next, str::to_owned);
+        assert_eq!(next(None, Some("a")), Ok(Some("a".into())));
+        assert_eq!(next(Some("a"), Some("b")), Ok(Some("b".into())));
+        assert_eq!((next(Some("a"), None), next(Some("a"), Some(""))), (Ok(None), Ok(None)));
+        assert!(next(Some("a"), Some("a")).unwrap_err().contains("again and again"));
     }
 
     #[test]

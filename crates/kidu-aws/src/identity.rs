@@ -1,5 +1,8 @@
 //! Who calls.
 
+use std::time::Duration;
+
+use aws_sdk_sts::config::{Builder, timeout::TimeoutConfig};
 use kidu_core::store::{Result, StoreError};
 
 use crate::{
@@ -7,6 +10,9 @@ use crate::{
     context::no_threads,
     fault::{self, Action},
 };
+
+/// The longest that each attempt takes. STS answers at once or not at all, and who asks wants to know which.
+const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +38,8 @@ impl Aws {
             let reason = "no AWS region; set AWS_REGION, or `region` of the profile in ~/.aws/config".into();
             return Err(StoreError::Setup { action: action.verb, uri: WHO.into(), reason });
         }
-        let client = aws_sdk_sts::Client::new(self.sdk());
+        let patience = TimeoutConfig::builder().connect_timeout(ATTEMPT).operation_attempt_timeout(ATTEMPT).build();
+        let client = aws_sdk_sts::Client::from_conf(Builder::from(self.sdk()).timeout_config(patience).build());
         let answer = fault::ask(client.get_caller_identity().send()).map_err(no_threads)?;
         let answer = answer.map_err(|facts| fault::classify(action, "", WHO, &facts))?;
         let arn = answer.arn().unwrap_or_default().to_owned();

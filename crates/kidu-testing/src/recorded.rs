@@ -40,16 +40,17 @@ pub struct RecordedAws {
 type Answers = BTreeMap<String, Vec<(u16, String)>>;
 
 impl RecordedAws {
-    /// Answers an operation of a JSON service with these (operation, status, body). `GetCallerIdentity` of STS is known.
+    /// Answers an operation of a JSON or query service with these (operation, status, body); requests to S3 have no operation.
+    /// `GetCallerIdentity` of STS is known.
     ///
     /// # Panics
     /// Without a free port.
     pub fn start(answers: &[(&str, u16, &str)]) -> Self {
         let mut by_operation = Answers::new();
-        by_operation.insert("GetCallerIdentity".into(), vec![(200, CALLER.into())]);
         for (operation, status, body) in answers {
             by_operation.entry((*operation).into()).or_default().push((*status, (*body).into()));
         }
+        by_operation.entry("GetCallerIdentity".into()).or_insert_with(|| vec![(200, CALLER.into())]);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let (requests, ended) = (Arc::<Mutex<Vec<Recorded>>>::default(), Arc::<AtomicBool>::default());

@@ -196,22 +196,33 @@ pub(super) fn deploy(arguments: &DeployArgs) -> anyhow::Result<ExitCode> {
             plan_only: arguments.plan,
             role: arguments.role.role_arn.as_deref(),
         };
-        let (ended, now) = match deploy::deploy(&account, &console, &deployment) {
+        let done = match deploy::deploy(&account, &console, &deployment) {
             // What a plan cannot look at yet is told, and the others are planned all the same.
             Err(error @ DeployError::TooLarge { .. }) if arguments.plan => {
                 note(&format!("{stack}: {error}"));
+                let reason = error.to_string();
+                results
+                    .push(json!({"stack": stack, "template": artifact.name, "ended": "not-planned", "reason": reason}));
                 continue;
             }
             other => other?,
         };
         if artifact.name == INSTALLATION[0] && !arguments.plan {
-            templates(&account, &assembly, now.as_ref())?;
+            templates(&account, &assembly, done.stack.as_ref())?;
         }
         if !arguments.stacks.json {
-            print(&format!("{stack:24} {}", ended.name()))?;
+            print(&format!("{stack:24} {}", done.ended.name()))?;
         }
-        let outputs: BTreeMap<String, String> = now.into_iter().flat_map(|s| s.outputs).collect();
-        results.push(json!({"stack": stack, "template": artifact.name, "ended": ended, "outputs": outputs}));
+        let outputs: BTreeMap<String, String> = done.stack.into_iter().flat_map(|s| s.outputs).collect();
+        results.push(json!({
+            "stack": stack,
+            "template": artifact.name,
+            "ended": done.ended,
+            "changes": done.changes,
+            "left": done.left,
+            "lost": done.lost,
+            "outputs": outputs,
+        }));
     }
     if arguments.stacks.json {
         print(&format!("{:#}", json!(results)))?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use kidu_infra::deploy::{Observer, Operation, ResourceChange, Told};
+use kidu_infra::deploy::{Observer, Operation, ResourceChange, Told, judge::Risk};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
@@ -98,6 +98,10 @@ impl Observer for Console {
             }
             Told::Left { resource, .. } => {
                 note(&format!("        ! {} ({}) {}", resource.logical_id, resource.kind, resource.what));
+            }
+            Told::Lost { resource: Risk { logical_id, kind, what }, refused, .. } => {
+                let then = if refused { ": a deployment refuses that without --allow-replacement" } else { "" };
+                note(&format!("        ! {logical_id} ({kind}) {what}{then}"));
             }
             Told::Underway { stack, operation } => {
                 self.change(|progress| progress.underway = Some((stack.into(), operation)));

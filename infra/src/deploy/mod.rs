@@ -16,7 +16,7 @@ pub use self::{
     account::{Account, CallError, ChangeSet, DeployedStack, NewChangeSet, ResourceChange, StackEvent, TemplateSource},
     compare::{Wanted, compare},
     down::{destroy, kept},
-    up::{Deployment, Ended, bucket_of, deploy},
+    up::{Deployed, Deployment, Ended, bucket_of, deploy},
 };
 
 /// The stacks that make an installation, in their order. `inference` is deployed by `model-deploy`, once for each stage;
@@ -63,6 +63,15 @@ pub enum Told<'a> {
         stack: &'a str,
         /// The resource.
         resource: &'a Risk,
+    },
+    /// What a planned change set takes away that cannot be made again.
+    Lost {
+        /// The stack in the account.
+        stack: &'a str,
+        /// The resource.
+        resource: &'a Risk,
+        /// Whether a deployment refuses it.
+        refused: bool,
     },
     /// From here on the account goes on by itself, whoever watches.
     Underway {

@@ -37,7 +37,7 @@ fn run_with(
         role: None,
     };
     change(&mut wanted);
-    let ended = deploy(script, &watch, &wanted).map(|(ended, _)| ended);
+    let ended = deploy(script, &watch, &wanted).map(|done| done.ended);
     (ended, watch.0.into_inner())
 }
 
@@ -69,7 +69,7 @@ fn a_new_stack_needs_its_parameters() {
         plan_only: false,
         role: None,
     };
-    assert_eq!(deploy(&script, &Watch::default(), &wanted).unwrap().0, Ended::Created);
+    assert_eq!(deploy(&script, &Watch::default(), &wanted).unwrap().ended, Ended::Created);
     assert!(script.calls()[0].starts_with("create s body [(\"Old\", Some(\"1\"))]"), "{:?}", script.calls());
 }
 
@@ -120,6 +120,11 @@ fn content_is_not_lost_unless_that_is_allowed() {
     let error = run(&script, |_| {}).0.unwrap_err().to_string();
     assert!(error.contains("Raw (AWS::S3::Bucket) is replaced; --allow-replacement"), "{error}");
     assert!(!script.calls().contains(&"execute".to_string()));
+    let plan = |allowed| run(&script, |wanted| (wanted.plan_only, wanted.allow_replacement) = (true, allowed));
+    for (allowed, told) in [(false, "Raw is replaced true"), (true, "Raw is replaced false")] {
+        let (ended, said) = plan(allowed);
+        assert_eq!((ended.unwrap(), said.last().unwrap().as_str()), (Ended::Planned, told));
+    }
     assert_eq!(run(&script, |wanted| wanted.allow_replacement = true).0.unwrap(), Ended::Updated);
 }
 
@@ -220,7 +225,20 @@ fn a_role_is_handed_to_cloudformation_with_every_operation() {
 fn what_stays_without_an_owner_is_told_and_not_refused() {
     let policy = Some("Retain".to_string());
     let removed = ResourceChange { action: "Remove".into(), policy, ..modify("Raw", "AWS::S3::Bucket") };
-    let script = Script { changes: vec![removed], ..Script::with("CREATE_COMPLETE") };
+    let script = Script { changes: vec![removed.clone()], ..Script::with("CREATE_COMPLETE") };
+    // For who reads the plan as JSON.
+    let (artifact, parameters) = (artifact(), BTreeMap::new());
+    let wanted = Deployment {
+        artifact: &artifact,
+        stack: "kidu-foundation",
+        parameters: &parameters,
+        bucket: None,
+        allow_replacement: false,
+        plan_only: true,
+        role: None,
+    };
+    let plan = deploy(&script, &Watch::default(), &wanted).unwrap();
+    assert_eq!((plan.changes, plan.left[0].logical_id.as_str(), plan.lost), (vec![removed], "Raw", vec![]));
     let (ended, told) = run(&script, |wanted| wanted.plan_only = true);
     assert_eq!(ended.unwrap(), Ended::Planned);
     assert_eq!(told, ["is compared", "1 changes", "Raw stays in the account without an owner"]);

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::{
     Account, DeployError, NewChangeSet, Observer, Operation, TemplateSource, Told,
-    account::{ChangeSet, DeployedStack},
-    judge::{self, Next},
+    account::{ChangeSet, DeployedStack, ResourceChange},
+    judge::{self, Next, Risk},
     newest, wait,
 };
 use crate::core::{StackArtifact, Template, capabilities};
@@ -49,6 +49,21 @@ pub enum Ended {
     Planned,
 }
 
+/// What was done with a stack, or would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    /// How it ended.
+    pub ended: Ended,
+    /// The stack as it is now, if it is there.
+    pub stack: Option<DeployedStack>,
+    /// The changes of the change set.
+    pub changes: Vec<ResourceChange>,
+    /// What leaves the stack and stays in the account without an owner.
+    pub left: Vec<Risk>,
+    /// What is lost, which only a plan or `allow_replacement` lets pass.
+    pub lost: Vec<Risk>,
+}
+
 /// Makes a stack what its template says.
 ///
 /// # Errors
@@ -57,7 +72,7 @@ pub fn deploy(
     account: &dyn Account,
     observer: &dyn Observer,
     wanted: &Deployment<'_>,
-) -> Result<(Ended, Option<DeployedStack>), DeployError> {
+) -> Result<Deployed, DeployError> {
     let stack = wanted.stack;
     let present = settle(account, observer, wanted)?;
     let create = judge::next(present.as_ref()) == Next::Create;
@@ -88,25 +103,27 @@ pub fn deploy(
     })?;
     if judge::is_empty(&set) {
         discard(account, &request, present.is_none())?;
-        return Ok((Ended::Unchanged, present));
+        let stack = present;
+        return Ok(Deployed { ended: Ended::Unchanged, stack, changes: vec![], left: vec![], lost: vec![] });
     }
     observer.tell(Told::Changes { stack, changes: &set.changes });
-    for resource in &judge::left(&set.changes) {
-        observer.tell(Told::Left { stack, resource });
-    }
+    let (left, lost) = (judge::left(&set.changes), judge::risks(&set.changes));
+    left.iter().for_each(|resource| observer.tell(Told::Left { stack, resource }));
     if !set.executable {
         discard(account, &request, present.is_none())?;
         let reason = set.reason.unwrap_or_else(|| format!("it is {}", set.status));
         return Err(DeployError::ChangeSet { stack: stack.into(), reason });
     }
-    let risks = judge::risks(&set.changes);
-    let refused = !risks.is_empty() && !wanted.allow_replacement;
-    if wanted.plan_only || refused {
+    let refused = !lost.is_empty() && !wanted.allow_replacement;
+    if wanted.plan_only {
+        // A deployment names them in its refusal.
+        lost.iter().for_each(|resource| observer.tell(Told::Lost { stack, resource, refused }));
         discard(account, &request, present.is_none())?;
-        return match refused && !wanted.plan_only {
-            true => Err(DeployError::Refused { stack: stack.into(), risks }),
-            false => Ok((Ended::Planned, present)),
-        };
+        return Ok(Deployed { ended: Ended::Planned, stack: present, changes: set.changes, left, lost });
+    }
+    if refused {
+        discard(account, &request, present.is_none())?;
+        return Err(DeployError::Refused { stack: stack.into(), risks: lost });
     }
     let before = newest(account, stack)?;
     // Before the call: when its answer does not come, the operation may have begun all the same.
@@ -115,7 +132,10 @@ pub fn deploy(
     let (after, events) = wait_for_change(account, observer, stack, before)?;
     let status = after.as_ref().map_or_else(|| "DELETE_COMPLETE".to_string(), |s| s.status.clone());
     match judge::is_done(&status) {
-        true => Ok((if create { Ended::Created } else { Ended::Updated }, after)),
+        true => {
+            let ended = if create { Ended::Created } else { Ended::Updated };
+            Ok(Deployed { ended, stack: after, changes: set.changes, left, lost })
+        }
         false => Err(DeployError::Failed { stack: stack.into(), status, causes: judge::causes(&events, stack) }),
     }
 }

@@ -6,6 +6,7 @@ use super::{
     S3Objects,
     objects::{LIST, size_of, timestamp, unquoted},
 };
+use crate::fault;
 
 /// A part of a listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,10 +45,8 @@ impl S3Objects {
             entries.push(ObjectEntry { key: key.to_owned(), info: ObjectInfo { size, etag, modified, sha256: None } });
         }
         let following = answer.next_continuation_token().filter(|_| answer.is_truncated() == Some(true));
-        if following.is_some() && following == next {
-            let reason = "the server gives the same page again and again".into();
-            return Err(StoreError::Refused { action: LIST.verb, uri: self.uri(prefix), reason });
-        }
-        Ok(Page { entries, next: following.map(str::to_owned) })
+        let refuse =
+            |reason: &str| StoreError::Refused { action: LIST.verb, uri: self.uri(prefix), reason: reason.into() };
+        Ok(Page { entries, next: fault::next_page(next, following, refuse)? })
     }
 }

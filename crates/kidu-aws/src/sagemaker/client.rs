@@ -96,14 +96,11 @@ pub(super) fn time(at: Option<&DateTime>) -> Option<String> {
     DateTime::from_secs(at?.secs()).fmt(Format::DateTime).ok()
 }
 
-/// A page token that a server gives again and again would be followed for ever.
+/// What asks for the next page, if there is one.
 pub(super) fn next_page(call: &Call, before: Option<&str>, next: Option<&str>) -> Result<Option<String>> {
-    match next.filter(|n| !n.is_empty()) {
-        Some(next) if Some(next) == before => Err(SageMakerError::Refused {
-            action: call.action,
-            what: call.what.clone(),
-            reason: "the server gives the same page again and again".into(),
-        }),
-        next => Ok(next.map(str::to_owned)),
-    }
+    fault::next_page(before, next, |reason| SageMakerError::Refused {
+        action: call.action,
+        what: call.what.clone(),
+        reason: reason.into(),
+    })
 }

@@ -2,7 +2,7 @@
 
 use kidu_core::store::StoreError;
 
-use crate::fault::{Facts, Kind, no_credentials};
+use crate::fault::{Facts, Kind, no_credentials, of_caller};
 
 /// What can go wrong with SageMaker. Every message says what, why and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -147,25 +147,14 @@ pub(super) fn classify(call: &Call, facts: &Facts) -> SageMakerError {
         Kind::Connection => return SageMakerError::Transient { action, what, reason: told },
         Kind::Answered => {}
     }
-    let setup =
-        |remedy: &str| SageMakerError::Setup { action, what: what.clone(), reason: format!("{told}; {remedy}") };
+    if let Some(remedy) = of_caller(facts) {
+        return SageMakerError::Setup { action, what, reason: format!("{told}; {remedy}") };
+    }
     match (facts.code.as_str(), facts.status) {
         ("AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "OptInRequired", _) => {
             let reason = format!("{told}; {}", missing_permission(&facts.message, permission));
             SageMakerError::Denied { action, what, reason }
         }
-        (
-            "UnrecognizedClientException"
-            | "InvalidClientTokenId"
-            | "InvalidSignatureException"
-            | "IncompleteSignature"
-            | "MissingAuthenticationToken",
-            _,
-        ) => setup("the credentials are wrong: check them with `aws sts get-caller-identity`"),
-        ("ExpiredToken" | "ExpiredTokenException", _) => {
-            setup("the credentials have expired: sign in again (`aws sso login`) or renew them")
-        }
-        ("RequestExpired" | "RequestTimeTooSkewed", _) => setup("the clock of this machine is wrong: set it"),
         ("ResourceLimitExceeded" | "ServiceQuotaExceededException" | "LimitExceededException", _) => {
             let remedy = "ask for more in the console under Service Quotas, Amazon SageMaker (which takes hours to days), \
                           wait until other jobs have ended, or choose another type of machine";

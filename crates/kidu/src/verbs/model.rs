@@ -2,7 +2,7 @@
 
 use kidu_core::files;
 use kidu_pipeline::{
-    Lineage, ModelVersion, Registry,
+    Lineage, ModelRecord, ModelRegistry, ModelVersion, Registry,
     registry::{Receipt, Registration},
     text,
 };
@@ -25,17 +25,8 @@ pub(super) fn run(command: &ModelCommand) -> Outcome {
             Ok(())
         }
         ModelCommand::Show { version, registry, output } => show(&open(registry)?.show(*version)?, output.json),
-        ModelCommand::Approve(arguments) => {
-            let registry = open(&arguments.registry)?;
-            let actor = actor(arguments.actor.as_deref());
-            decided(&registry.approve(arguments.version, &actor, arguments.reason.as_deref())?, arguments)
-        }
-        ModelCommand::Reject(arguments) => {
-            let reason = arguments.reason.as_deref().filter(|r| !r.trim().is_empty());
-            let reason = reason.ok_or_else(|| Failure::usage("a rejection needs a reason: --reason '...'"))?;
-            let registry = open(&arguments.registry)?;
-            decided(&registry.reject(arguments.version, &actor(arguments.actor.as_deref()), reason)?, arguments)
-        }
+        ModelCommand::Approve(arguments) => decided(arguments, Verdict::Approve),
+        ModelCommand::Reject(arguments) => decided(arguments, Verdict::Reject),
         ModelCommand::Promote(arguments) => super::deploy::promote(arguments),
         ModelCommand::Register(arguments) => {
             let registry = open(&arguments.registry)?;
@@ -66,12 +57,39 @@ fn show(version: &ModelVersion, json: bool) -> Outcome {
     Ok(())
 }
 
-fn decided(version: &ModelVersion, arguments: &DecideArgs) -> Outcome {
-    if arguments.output.json {
-        return ui::json(version);
+fn decided(arguments: &DecideArgs, verdict: Verdict) -> Outcome {
+    let (registry, _) = decide(arguments, verdict, open)?;
+    // The folder knows more of a version than what all registries tell.
+    if arguments.output.json { ui::json(&registry.show(arguments.version)?) } else { Ok(()) }
+}
+
+/// What a person decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Approve,
+    Reject,
+}
+
+/// Approves or rejects a version in any registry, and tells in a line what it is then; JSON is the caller's.
+pub(super) fn decide<R: ModelRegistry>(
+    arguments: &DecideArgs,
+    verdict: Verdict,
+    open: impl FnOnce(&RegistryArgs) -> Outcome<R>,
+) -> Outcome<(R, ModelRecord)> {
+    let reason = arguments.reason.as_deref().filter(|r| !r.trim().is_empty());
+    if verdict == Verdict::Reject && reason.is_none() {
+        return Err(Failure::usage("a rejection needs a reason: --reason '...'"));
     }
-    ui::line(format!("{}/{} is {}", arguments.registry.group, version.version, version.status.name()));
-    Ok(())
+    let registry = open(&arguments.registry)?;
+    let actor = actor(arguments.actor.as_deref());
+    let record = match verdict {
+        Verdict::Approve => registry.approve(arguments.version, &actor, reason)?,
+        Verdict::Reject => registry.reject(arguments.version, &actor, reason.unwrap_or_default())?,
+    };
+    if !arguments.output.json {
+        ui::line(format!("{}/{} is {}", record.group, record.version, record.status.name()));
+    }
+    Ok((registry, record))
 }
 
 /// Reads what is to be registered, and tells of the receipt.

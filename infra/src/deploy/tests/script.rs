@@ -173,6 +173,7 @@ impl Observer for Watch {
             Told::Begins { what, .. } => what.into(),
             Told::Changes { changes, .. } => format!("{} changes", changes.len()),
             Told::Left { resource, .. } => format!("{} {}", resource.logical_id, resource.what),
+            Told::Lost { resource, refused, .. } => format!("{} {} {refused}", resource.logical_id, resource.what),
             Told::Underway { operation, .. } => format!("{operation:?}"),
             Told::Event { event, .. } => format!("{} {}", event.logical_id, event.status),
         });

@@ -3,7 +3,7 @@
 use kidu_aws::sagemaker::{ModelPackages, Publication};
 use kidu_core::files;
 use kidu_infra::deploy_config::{DeployConfig, deploy_config};
-use kidu_pipeline::{ModelRecord, ModelRegistry, Registry, text};
+use kidu_pipeline::{ModelRegistry, Registry, text};
 use serde_json::json;
 
 use super::{connect, installation, name_and_value};
@@ -12,7 +12,7 @@ use crate::{
     cli::{DecideArgs, DeployConfigArgs, ModelCommand, RegistryArgs},
     failure::Failure,
     ui,
-    verbs::model::{actor, registration},
+    verbs::model::{Verdict, decide, registration},
 };
 
 pub(in crate::verbs) fn run(command: &ModelCommand) -> Outcome {
@@ -33,17 +33,8 @@ pub(in crate::verbs) fn run(command: &ModelCommand) -> Outcome {
             ui::line(text::record_show(&record).trim_end());
             Ok(())
         }
-        ModelCommand::Approve(arguments) => {
-            let registry = open(&arguments.registry)?;
-            let actor = actor(arguments.actor.as_deref());
-            decided(&registry.approve(arguments.version, &actor, arguments.reason.as_deref())?, arguments)
-        }
-        ModelCommand::Reject(arguments) => {
-            let reason = arguments.reason.as_deref().filter(|r| !r.trim().is_empty());
-            let reason = reason.ok_or_else(|| Failure::usage("a rejection needs a reason: --reason '...'"))?;
-            let registry = open(&arguments.registry)?;
-            decided(&registry.reject(arguments.version, &actor(arguments.actor.as_deref()), reason)?, arguments)
-        }
+        ModelCommand::Approve(arguments) => decided(arguments, Verdict::Approve),
+        ModelCommand::Reject(arguments) => decided(arguments, Verdict::Reject),
         // The deploy pipeline of this machine.
         ModelCommand::Promote(arguments) => crate::verbs::deploy::promote(arguments),
         ModelCommand::Register(arguments) => {
@@ -66,12 +57,9 @@ fn open(arguments: &RegistryArgs) -> Outcome<ModelPackages> {
     Ok(ModelPackages::open(&connect(&arguments.place)?, &arguments.group)?)
 }
 
-fn decided(record: &ModelRecord, arguments: &DecideArgs) -> Outcome {
-    if arguments.output.json {
-        return ui::json(record);
-    }
-    ui::line(format!("{}/{} is {}", record.group, record.version, record.status.name()));
-    Ok(())
+fn decided(arguments: &DecideArgs, verdict: Verdict) -> Outcome {
+    let (_, record) = decide(arguments, verdict, open)?;
+    if arguments.output.json { ui::json(&record) } else { Ok(()) }
 }
 
 fn write_deploy_config(arguments: &DeployConfigArgs) -> Outcome {
