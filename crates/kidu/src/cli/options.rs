@@ -72,13 +72,20 @@ pub(crate) struct EntryArgs {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RegistryArgs {
     /// The registry's folder.
-    #[arg(long, env = "KIDU_REGISTRY", default_value = "registry", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, env = "KIDU_REGISTRY", default_value_os_t = default_registry(), value_name = "DIR",
+        value_hint = ValueHint::DirPath)]
     pub(crate) registry: PathBuf,
     /// The group of models: of the folder, or SageMaker's model package group.
     #[arg(long, env = "KIDU_GROUP", default_value = "kidu")]
     pub(crate) group: String,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
+}
+
+/// What `registry.dir` is without configuration of one's own: verbs with a configuration and verbs without it mean the
+/// same registry.
+fn default_registry() -> PathBuf {
+    std::env::var_os("KIDU_ROOT").map(PathBuf::from).unwrap_or_default().join("registry")
 }
 
 /// Which images are evaluated.

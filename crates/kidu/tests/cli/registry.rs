@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 
 use crate::{
-    command::{Ended, run},
+    command::{Ended, end_of, kidu, run},
     fixture::{SCENES, TRAINED, assert_kept, copy, scratch, set, snapshot},
 };
 
@@ -51,6 +51,28 @@ fn versions_are_registered_shown_approved_and_rejected() {
     assert!(table.contains("Approved") && table.contains("Rejected"), "{table}");
 
     lineage_and_history_are_shown(dir);
+}
+
+/// What is registered or approved in one place is not looked for in another.
+#[test]
+fn every_verb_means_the_same_registry() {
+    let dir = scratch();
+    let cases =
+        [(&[][..], "registry"), (&[("KIDU_ROOT", "root")], "root/registry"), (&[("KIDU_REGISTRY", "reg")], "reg")];
+    for (variables, expected) in cases {
+        let run = |arguments: &[&str]| {
+            let mut command = kidu(dir.path(), arguments);
+            command.envs(variables.iter().copied());
+            end_of(command)
+        };
+        for entry in ["pipeline", "deploy"] {
+            let shown = run(&["config", "show", "--entry", entry, "--json", "data.root=photos"]).ok().json();
+            let configured = shown["registry"]["dir"].as_str().unwrap();
+            assert_eq!(configured.trim_start_matches("./"), expected, "{entry}");
+        }
+        run(&["model", "register", "--bundle", &bundle, "--evaluation", "judged/evaluation.json"]).ok();
+        assert!(dir.path().join(expected).join("kidu/versions/1").is_dir(), "{expected}");
+    }
 }
 
 fn lineage_and_history_are_shown(dir: &Path) {
