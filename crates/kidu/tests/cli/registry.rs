@@ -57,6 +57,8 @@ fn versions_are_registered_shown_approved_and_rejected() {
 #[test]
 fn every_verb_means_the_same_registry() {
     let dir = scratch();
+    let bundle = TRAINED.join("bundle").display().to_string();
+    run(dir.path(), &["evaluate", "--bundle", &bundle, &set("data.root", &SCENES), "--out", "judged"]).ok();
     let cases =
         [(&[][..], "registry"), (&[("KIDU_ROOT", "root")], "root/registry"), (&[("KIDU_REGISTRY", "reg")], "reg")];
     for (variables, expected) in cases {
