@@ -200,6 +200,11 @@ impl Machine {
         })
     }
 
+    /// Whether a step puts questions to staging.
+    pub fn tests(&self, step: &str) -> bool {
+        self.plan.iter().any(|p| p.name == step && matches!(p.what, What::Work { test: true }))
+    }
+
     /// The steps that a release takes. A version that comes back has been tested and approved before.
     fn steps(&self, kind: Kind) -> impl Iterator<Item = &Planned> {
         let all = kind == Kind::Deploy;
