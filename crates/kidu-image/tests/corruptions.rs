@@ -1,12 +1,19 @@
-//! The corruptions against NumPy, SciPy, OpenCV and Pillow: those without chance pixel by pixel, the others by statistics.
+//! The corruptions against NumPy, SciPy, OpenCV, Pillow and ImageMagick: those without chance pixel by pixel, motion blur too
+//! for angles that are drawn, the others by statistics.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and tells what it saw")]
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use image::{Rgb, RgbImage};
 use kidu_core::rng;
 use kidu_image::{Corruption, Severity};
+use rand::RngExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -112,4 +119,47 @@ fn random_corruptions_have_the_papers_statistics() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// What ImageMagick's command makes of an image.
+fn convert(command: &str, image: &RgbImage, arguments: &[&str]) -> RgbImage {
+    let (width, height) = image.dimensions();
+    let mut process = Command::new(command)
+        .args(["ppm:-"])
+        .args(arguments)
+        .args(["-depth", "8", "ppm:-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let head = format!("P6\n{width} {height}\n255\n");
+    // It reads everything before it writes.
+    let mut stdin = process.stdin.take().unwrap();
+    stdin.write_all(head.as_bytes()).unwrap();
+    stdin.write_all(image.as_raw()).unwrap();
+    drop(stdin);
+    let output = process.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let pixels = output.stdout.strip_prefix(head.as_bytes()).unwrap();
+    RgbImage::from_raw(width, height, pixels.to_vec()).unwrap()
+}
+
+#[test]
+fn motion_blur_is_imagemagicks() {
+    let Some(command) = kidu_testing::imagemagick("motion_blur_is_imagemagicks") else { return };
+    let image = sample();
+    let constants = ["10x3", "15x5", "15x8", "15x12", "20x15"];
+    for (severity, constants) in Severity::ALL.into_iter().zip(constants) {
+        for key in 0..4 {
+            let stream = || rng::stream(1, "peer", &[key]);
+            let angle: f64 = stream().random_range(-45.0..45.0);
+            let ours = Corruption::MotionBlur.apply(&image, severity, &mut stream());
+            let theirs = convert(command, &image, &["-motion-blur", &format!("{constants}{angle:+}")]);
+            let differences = || ours.iter().zip(theirs.iter()).map(|(a, b)| a.abs_diff(*b));
+            let greatest = differences().max().unwrap();
+            let average = differences().map(f64::from).sum::<f64>() / ours.len() as f64;
+            println!("motion_blur {severity}, {angle:.1} degrees: at most {greatest}, on average {average:.4}");
+            assert!(greatest <= 1 && average < 0.05, "{severity}, {angle}: at most {greatest}, on average {average}");
+        }
+    }
 }

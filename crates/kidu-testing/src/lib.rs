@@ -114,6 +114,19 @@ pub fn chromium(test: &str) -> Option<&'static str> {
     }
 }
 
+/// ImageMagick's command, or `None` after saying why a test is skipped.
+///
+/// # Panics
+/// As [`peer_python`]: where `CI` is `true` and there is none.
+pub fn imagemagick(test: &str) -> Option<&'static str> {
+    // Debian's name of version 6's `convert`, which other programs are called too.
+    let found = ["magick", "convert-im6.q16"].into_iter().find(|name| {
+        let said = Command::new(name).arg("-version").output();
+        said.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains("ImageMagick"))
+    });
+    found.or_else(|| skip(test, "ImageMagick does not run; install the package imagemagick"))
+}
+
 /// FNV-1a, 64 bits.
 pub fn fnv1a64(text: &str) -> u64 {
     text.bytes().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3))

@@ -52,7 +52,8 @@ pub(super) fn compared(runs: &[RunReport]) -> Option<String> {
 }
 
 fn line(history: &[EpochMetrics], metric: &str, label: &str, colour: &str) -> Series {
-    let points = history.iter().filter_map(|row| Some((row.epoch as f64, *row.metrics.get(metric)?))).collect();
+    // Counted as the console counts them, from 1.
+    let points = history.iter().filter_map(|row| Some((row.epoch as f64 + 1.0, *row.metrics.get(metric)?))).collect();
     Series { label: label.into(), colour: colour.into(), points, style: Style::Line }
 }
 

@@ -48,7 +48,8 @@ pub(super) fn draw(history: &[EpochRow]) -> String {
     let series = |name: &str, label: &str, colour: &str| Series {
         label: label.into(),
         colour: colour.into(),
-        points: history.iter().filter_map(|r| Some((r.epoch as f64, r.get(name)?))).collect(),
+        // Counted as the console counts them, from 1.
+        points: history.iter().filter_map(|r| Some((r.epoch as f64 + 1.0, r.get(name)?))).collect(),
         style: Style::Line,
     };
     let chart = |title: &str, series: Vec<Series>, from_zero| Chart {
