@@ -60,15 +60,15 @@ def main():
     step = max(1, -(-len(paths) // 600))
     images = [np.frombuffer(p.read_bytes(), np.uint8) for p in paths[::step]]
     run = A.Compose(transforms(sys.argv[2] == "full"))
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < 2:
+    count, start = 0, time.process_time()
+    while time.process_time() - start < 2:
         for data in images:
             image = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
             run(image=image)
             count += 1
-            if time.perf_counter() - start > 10:
+            if time.process_time() - start > 10:
                 break
-    print(count / (time.perf_counter() - start))
+    print(count / (time.process_time() - start))
 
 
 main()

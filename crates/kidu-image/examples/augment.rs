@@ -9,6 +9,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -84,8 +85,8 @@ fn measure(images: &[Vec<u8>], list: Vec<Transform>) -> Result<f64, String> {
     let list =
         if list.is_empty() { vec![Transform::Sequential(Sequential { p: 1.0, ..Default::default() })] } else { list };
     let augmenter = augmenter(list)?;
-    let (mut count, start) = (0_u64, Instant::now());
-    while start.elapsed() < Duration::from_secs(2) {
+    let (mut count, start) = (0_u64, processor_time());
+    while processor_time() - start < Duration::from_secs(2) {
         for bytes in images {
             let image = decode(bytes, &Limits::default()).map_err(|e| e.to_string())?;
             let out = augmenter.apply(&image, &mut rng::stream(1, "augment", &[0, count]));
@@ -93,7 +94,19 @@ fn measure(images: &[Vec<u8>], list: Vec<Transform>) -> Result<f64, String> {
             count += 1;
         }
     }
-    Ok(count as f64 / start.elapsed().as_secs_f64())
+    Ok(count as f64 / (processor_time() - start).as_secs_f64())
+}
+
+/// What this process has used, in steps of 10 ms where `/proc` tells it; elsewhere the time that has passed.
+fn processor_time() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the program, in parentheses, may hold spaces; the 12th and 13th field after it are ticks.
+    let ticks = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2));
+    match ticks.map(|ticks| ticks.filter_map(|n| n.parse::<u64>().ok()).sum::<u64>()) {
+        Some(ticks) => Duration::from_millis(10 * ticks),
+        None => START.elapsed(),
+    }
 }
 
 fn augmenter(list: Vec<Transform>) -> Result<Augmenter, String> {
@@ -110,12 +123,14 @@ fn each(images: &[Vec<u8>]) -> Result<String, String> {
     let image = decode(&images[0], &Limits::default()).map_err(|e| e.to_string())?;
     let time = |list| -> Result<f64, String> {
         let augmenter = augmenter(list)?;
-        let (mut count, start) = (0_u64, Instant::now());
-        while start.elapsed() < Duration::from_millis(200) {
-            augmenter.recycle(augmenter.apply(&image, &mut rng::stream(1, "augment", &[0, count])));
-            count += 1;
+        let (mut count, start) = (0_u64, processor_time());
+        while processor_time() - start < Duration::from_millis(400) {
+            for _ in 0..50 {
+                augmenter.recycle(augmenter.apply(&image, &mut rng::stream(1, "augment", &[0, count])));
+                count += 1;
+            }
         }
-        Ok(start.elapsed().as_secs_f64() / count as f64 * 1e6)
+        Ok((processor_time() - start).as_secs_f64() / count as f64 * 1e6)
     };
     let nothing = time(vec![Transform::Sequential(Sequential { p: 1.0, ..Default::default() })])?;
     let mut report = format!("resizing: {nothing:.0} us\n");

@@ -16,6 +16,8 @@
 pub mod augment;
 pub mod corrupt;
 pub mod decode;
+#[cfg(target_arch = "x86_64")]
+mod enlarge;
 pub mod error;
 pub mod inspect;
 mod intact;

@@ -11,6 +11,8 @@ use image::RgbImage;
 use kidu_core::{Crop, Filter};
 
 use crate::augment::functional::pool;
+#[cfg(target_arch = "x86_64")]
+use crate::enlarge::enlarge;
 
 thread_local! {
     // Its intermediate buffers are large; one a thread is enough, and no result depends on what it held before.
@@ -54,20 +56,38 @@ pub(crate) struct SourceBox {
 
 /// Cuts `rect` out of `image`, then resizes it to `width` x `height`: pixels outside the rectangle have no influence.
 pub(crate) fn resize_rect(image: &RgbImage, rect: Rect, width: u32, height: u32, filter: Filter) -> RgbImage {
-    run(image, rect, width, height, &options(filter))
+    let whole = SourceBox { left: 0.0, top: 0.0, width: f64::from(rect.width), height: f64::from(rect.height) };
+    resize(image, rect, whole, width, height, filter)
 }
 
 /// Resizes the part `part` of `image` to `width` x `height`; at its edges the filter sees the pixels beyond them.
 /// That equals resizing the whole and cutting afterwards, without computing what is cut off.
 pub(crate) fn resize_part(image: &RgbImage, part: SourceBox, width: u32, height: u32, filter: Filter) -> RgbImage {
-    let options = options(filter).crop(part.left, part.top, part.width, part.height);
-    run(image, Rect::of(image), width, height, &options)
+    resize(image, Rect::of(image), part, width, height, filter)
+}
+
+/// By the quicker way where there is one: both give the same pixels.
+fn resize(image: &RgbImage, rect: Rect, part: SourceBox, width: u32, height: u32, filter: Filter) -> RgbImage {
+    if filter == Filter::Bilinear && rect.is_inside(image.width(), image.height()) {
+        let mut out = pool::image(width, height);
+        if enlarge(image, rect, part, &mut out) {
+            return out;
+        }
+        pool::recycle(out);
+    }
+    run(image, rect, width, height, &options(filter, part))
 }
 
 /// The whole of `image` by Pillow's box filter: means of what each new pixel covers, or repeated pixels.
 pub(crate) fn resize_box(image: &RgbImage, width: u32, height: u32) -> RgbImage {
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));
     run(image, Rect::of(image), width, height, &options)
+}
+
+/// Other processors have no quicker way.
+#[cfg(not(target_arch = "x86_64"))]
+fn enlarge(_: &RgbImage, _: Rect, _: SourceBox, _: &mut RgbImage) -> bool {
+    false
 }
 
 /// One call with the one type of pixels: each further call of the generic code, or its call for any type of pixels,
@@ -85,8 +105,9 @@ fn run(image: &RgbImage, rect: Rect, width: u32, height: u32, options: &ResizeOp
     pixels
 }
 
-fn options(filter: Filter) -> ResizeOptions {
-    ResizeOptions::new().resize_alg(match filter {
+fn options(filter: Filter, part: SourceBox) -> ResizeOptions {
+    let options = ResizeOptions::new().crop(part.left, part.top, part.width, part.height);
+    options.resize_alg(match filter {
         Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
         Filter::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
         Filter::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
@@ -142,6 +163,47 @@ mod tests {
     use image::Rgb;
 
     use super::*;
+
+    /// What `fast_image_resize` gives is what is given, whoever computes it.
+    #[test]
+    fn enlarging_is_the_general_way_to_the_bit() {
+        let noise = |x: u32, y: u32, c: u32| ((x * 73 + y * 151 + c * 29).wrapping_mul(2_654_435_761) >> 23) as u8;
+        let (mut key, mut enlarged) = (1_u32, 0_usize);
+        let mut draw = |below: u32| {
+            key = key.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (key >> 8) % below
+        };
+        for round in 0..400 {
+            let image = RgbImage::from_fn(1 + draw(70), 1 + draw(50), |x, y| {
+                // Sharp edges and full brightness, where rounding would show.
+                if round % 3 == 0 { Rgb([255 * (x % 2) as u8; 3]) } else { Rgb([0, 1, 2].map(|c| noise(x, y, c))) }
+            });
+            let rect = if round % 2 == 0 {
+                Rect::of(&image)
+            } else {
+                let (left, top) = (draw(image.width()), draw(image.height()));
+                let (width, height) = (1 + draw(image.width() - left), 1 + draw(image.height() - top));
+                Rect { left, top, width, height }
+            };
+            let share = |of: u32, draw: u32| f64::from(of) * f64::from(draw) / 8.0;
+            let (left, top) = (share(rect.width, draw(4)), share(rect.height, draw(4)));
+            let part = SourceBox {
+                left,
+                top,
+                width: share(rect.width, 4 + draw(5)).min(f64::from(rect.width) - left),
+                height: share(rect.height, 4 + draw(5)).min(f64::from(rect.height) - top),
+            };
+            let (width, height) = (rect.width + draw(100), rect.height + draw(100));
+            let general = run(&image, rect, width, height, &options(Filter::Bilinear, part));
+            let what = format!("{:?} {rect:?} {part:?} {width}x{height}", image.dimensions());
+            assert!(resize(&image, rect, part, width, height, Filter::Bilinear) == general, "{what}");
+            enlarged += usize::from(enlarge(&image, rect, part, &mut RgbImage::new(width, height)));
+        }
+        #[cfg(target_arch = "x86_64")]
+        assert!(enlarged > 300 || pulp::x86::V3::try_new().is_none(), "{enlarged}");
+        #[cfg(not(target_arch = "x86_64"))]
+        assert_eq!(enlarged, 0);
+    }
 
     fn ramp(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| Rgb([(x * 3) as u8, (y * 3) as u8, (x + y) as u8]))

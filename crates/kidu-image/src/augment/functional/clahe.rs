@@ -1,11 +1,14 @@
 //! Contrast-limited adaptive histogram equalisation (Zuiderveld 1994, Graphics Gems IV), of the lightness alone.
 
+use std::ops::Range;
+
 use image::RgbImage;
 
 use super::{
     border::BorderMode,
     lab::{LAB, LANES},
     pool,
+    simd::{round_u8, vectorize},
 };
 
 /// Equalises the lightness of L*a*b* in `grid` (columns, rows) tiles; between their middles, the tiles' tables are
@@ -96,17 +99,50 @@ fn interpolate(
     tables: &[[u8; 256]],
     out: &mut [u8],
 ) {
-    let across: Vec<(usize, usize, f32)> = (0..width).map(|x| neighbours(x, tile_width, columns)).collect();
+    // Columns that lie between the same two tiles, and their weights.
+    let mut runs: Vec<(usize, usize, Range<usize>)> = Vec::new();
+    let mut weights = Vec::with_capacity(width);
+    for x in 0..width {
+        let (left, right, u) = neighbours(x, tile_width, columns);
+        weights.push(u);
+        match runs.last_mut() {
+            Some(run) if (run.0, run.1) == (left, right) => run.2.end = x + 1,
+            _ => runs.push((left, right, x..x + 1)),
+        }
+    }
+    // What the four tiles around make of each value, in one word: one look-up instead of four.
+    let mut fours = vec![[0_u32; 256]; runs.len()];
+    let mut row = vec![0_u32; width];
+    let mut between = None;
     for y in 0..height {
         let (upper, lower, v) = neighbours(y, tile_height, rows);
-        let (upper, lower) = (&tables[upper * columns..][..columns], &tables[lower * columns..][..columns]);
-        let row = y * width..(y + 1) * width;
-        for ((out, value), (left, right, u)) in out[row.clone()].iter_mut().zip(&plane[row]).zip(&across) {
-            let at = |tables: &[[u8; 256]], tile: usize| f32::from(tables[tile][usize::from(*value)]);
-            let top = at(upper, *left) * (1.0 - u) + at(upper, *right) * u;
-            let bottom = at(lower, *left) * (1.0 - u) + at(lower, *right) * u;
-            *out = super::simd::round_u8(top * (1.0 - v) + bottom * v);
+        if between.replace((upper, lower)) != Some((upper, lower)) {
+            let (upper, lower) = (&tables[upper * columns..][..columns], &tables[lower * columns..][..columns]);
+            for (four, (left, right, _)) in fours.iter_mut().zip(&runs) {
+                let (a, b, c, d) = (&upper[*left], &upper[*right], &lower[*left], &lower[*right]);
+                for i in 0..256 {
+                    four[i] = u32::from_le_bytes([a[i], b[i], c[i], d[i]]);
+                }
+            }
         }
+        let plane = &plane[y * width..][..width];
+        for (four, (_, _, run)) in fours.iter().zip(&runs) {
+            for (found, value) in row[run.clone()].iter_mut().zip(&plane[run.clone()]) {
+                *found = four[usize::from(*value)];
+            }
+        }
+        let out = &mut out[y * width..][..width];
+        vectorize(
+            #[inline(always)]
+            || {
+                for ((out, four), u) in out.iter_mut().zip(&row).zip(&weights) {
+                    let tile = |shift: u32| ((*four >> shift) & 255) as i32 as f32;
+                    let top = tile(0) * (1.0 - u) + tile(8) * u;
+                    let bottom = tile(16) * (1.0 - u) + tile(24) * u;
+                    *out = round_u8(top * (1.0 - v) + bottom * v);
+                }
+            },
+        );
     }
 }
 

@@ -4,11 +4,11 @@ use image::RgbImage;
 
 use super::{
     pool,
-    simd::{round_i32, vectorize},
+    simd::{Vectors, pixels, planes, round_i32, with_vectors},
 };
 
 /// Pixels that are worked on together.
-const LANES: usize = 64;
+const LANES: usize = 16;
 
 /// Shifts hue (in units of two degrees, around the circle), saturation and value (cut to 0..=255), as albumentations'
 /// `shift_hsv` does with `cv2.cvtColor` there and back. Grey pixels stay grey.
@@ -16,36 +16,34 @@ pub fn shift_hsv(image: &RgbImage, hue: i32, saturation: i32, value: i32) -> Rgb
     let mut out = pool::image(image.width(), image.height());
     let hue = hue.rem_euclid(180) as f32;
     let (saturation, value) = (saturation as f32, value as f32);
-    let work = |pixels: &[[u8; 3]; LANES], out: &mut [[u8; 3]; LANES]| {
-        vectorize(
-            #[inline(always)]
-            || block(pixels, out, [hue, saturation, value]),
-        );
-    };
+    let shift = [hue, saturation, value];
     let (blocks, rest) = image.as_raw().as_chunks::<3>().0.as_chunks::<LANES>();
     let (out_blocks, out_rest) = out.as_chunks_mut::<3>().0.as_chunks_mut::<LANES>();
-    blocks.iter().zip(out_blocks).for_each(|(pixels, out)| work(pixels, out));
-    let (mut last, mut out_last) = ([[0; 3]; LANES], [[0; 3]; LANES]);
-    last[..rest.len()].copy_from_slice(rest);
-    work(&last, &mut out_last);
-    out_rest.copy_from_slice(&out_last[..rest.len()]);
+    with_vectors(
+        #[inline(always)]
+        |vectors| {
+            for (pixels, out) in blocks.iter().zip(out_blocks) {
+                block(vectors, pixels, out, shift);
+            }
+            let (mut last, mut out_last) = ([[0; 3]; LANES], [[0; 3]; LANES]);
+            last[..rest.len()].copy_from_slice(rest);
+            block(vectors, &last, &mut out_last, shift);
+            out_rest.copy_from_slice(&out_last[..rest.len()]);
+        },
+    );
     out
 }
 
 #[inline(always)]
-fn block(pixels: &[[u8; 3]; LANES], out: &mut [[u8; 3]; LANES], shift: [f32; 3]) {
-    let [mut red, mut green, mut blue] = [[0.0_f32; LANES]; 3];
+fn block(vectors: Vectors, image: &[[u8; 3]; LANES], out: &mut [[u8; 3]; LANES], shift: [f32; 3]) {
+    let [red, green, blue] = planes(vectors, image);
+    let mut changed = [[0; LANES]; 3];
     for i in 0..LANES {
-        let [r, g, b] = pixels[i];
-        (red[i], green[i], blue[i]) = (f32::from(r), f32::from(g), f32::from(b));
-    }
-    for i in 0..LANES {
-        [red[i], green[i], blue[i]] = shifted([red[i], green[i], blue[i]], shift);
-    }
-    for i in 0..LANES {
+        let rgb = shifted([red[i], green[i], blue[i]], shift);
         // Between 0 and 255 already; see `round_u8`.
-        out[i] = [red[i], green[i], blue[i]].map(|v| (v + 12_582_912.0).to_bits() as u8);
+        [changed[0][i], changed[1][i], changed[2][i]] = rgb.map(|v| (v + 12_582_912.0).to_bits());
     }
+    pixels(vectors, &changed, out);
 }
 
 /// `numerator` (whole) times the rounded `factor`, divided by 4096 and rounded.
@@ -54,12 +52,24 @@ fn divided(numerator: f32, factor: f32) -> f32 {
     ((round_i32(numerator).wrapping_mul(round_i32(factor)) + 2048) >> 12) as f32
 }
 
+/// The larger of two numbers. `f32::max` looks for NaN besides, of which there are none here.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
+/// The smaller of two numbers.
+#[inline(always)]
+fn smaller(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
+}
+
 #[inline(always)]
 fn shifted([r, g, b]: [f32; 3], [hue, saturation, value]: [f32; 3]) -> [f32; 3] {
-    let v = r.max(g).max(b);
-    let range = v - r.min(g).min(b);
+    let v = larger(larger(r, g), b);
+    let range = v - smaller(smaller(r, g), b);
     // OpenCV's fixed point of 12 bits, so that halves are rounded as there.
-    let s = divided(range, 255.0 * 4096.0 / v.max(1.0));
+    let s = divided(range, 255.0 * 4096.0 / larger(v, 1.0));
     let turned = if v == r {
         g - b
     } else if v == g {
@@ -67,17 +77,17 @@ fn shifted([r, g, b]: [f32; 3], [hue, saturation, value]: [f32; 3]) -> [f32; 3] 
     } else {
         r - g + 4.0 * range
     };
-    let h = divided(turned, 30.0 * 4096.0 / range.max(1.0));
+    let h = divided(turned, 30.0 * 4096.0 / larger(range, 1.0));
     let h = if h < 0.0 { h + 180.0 } else { h } + hue;
     let h = if h >= 180.0 { h - 180.0 } else { h };
-    let s = if s > 0.0 { (s + saturation).max(0.0).min(255.0) } else { 0.0 };
-    let v = (v + value).max(0.0).min(255.0);
+    let s = if s > 0.0 { smaller(larger(s + saturation, 0.0), 255.0) } else { 0.0 };
+    let v = smaller(larger(v + value, 0.0), 255.0);
     // Each channel is v, less the range times its distance from the hue's sector (Smith 1978).
     let (sextant, chroma) = (h * (1.0 / 30.0), v * s * (1.0 / 255.0));
     let channel = |offset: f32| {
         let k = sextant + offset;
         let k = if k >= 6.0 { k - 6.0 } else { k };
-        v - chroma * k.min(4.0 - k).min(1.0).max(0.0)
+        v - chroma * larger(smaller(smaller(k, 4.0 - k), 1.0), 0.0)
     };
     [channel(5.0), channel(3.0), channel(1.0)]
 }

@@ -1,12 +1,20 @@
 //! Bilinear sampling at given places, in OpenCV's fixed point: places are rounded to 1/32 of a pixel, so that the four
 //! weights are whole numbers with the sum 1024.
 
-use image::RgbImage;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::__m256i as Vector;
+use std::cell::RefCell;
 
+use image::RgbImage;
+#[cfg(target_arch = "x86_64")]
+use pulp::{cast, x86::V3};
+
+#[cfg(target_arch = "x86_64")]
+use super::simd::without_fourth;
 use super::{
     border::BorderMode,
     pool,
-    simd::{round_i32, vectorize},
+    simd::{Vectors, round_i32, with_vectors},
 };
 
 /// Fractional bits of a place.
@@ -14,8 +22,14 @@ const BITS: u32 = 5;
 const ONE: u32 = 1 << BITS;
 /// Pixels that are worked on together.
 const LANES: usize = 16;
+/// Images of so many bytes have a copy of fixed length, in which no place has to be looked at whether it lies inside.
+const SMALL: usize = 1 << 18;
 /// Three channels in one word, 21 bits each: a weighted sum takes 18.
 const HALF: u64 = (1 << (2 * BITS - 1)) * (1 | 1 << 21 | 1 << 42);
+
+thread_local! {
+    static SMALL_COPY: RefCell<Box<[u8; SMALL + 8]>> = RefCell::new(Box::new([0; SMALL + 8]));
+}
 
 /// A place in fixed point; far beyond any image it is cut off.
 #[inline(always)]
@@ -35,31 +49,82 @@ pub(super) fn remap(
     image: &RgbImage,
     mode: BorderMode,
     fill: [u8; 3],
+    places: impl FnMut(usize, &mut Places),
+) -> RgbImage {
+    if image.as_raw().len() <= SMALL {
+        SMALL_COPY.with_borrow_mut(|copy| {
+            copy[..image.as_raw().len()].copy_from_slice(image.as_raw());
+            rows(image, copy.as_ref(), mode, fill, places)
+        })
+    } else {
+        // Eight bytes hold a pixel and its right neighbour: the last ones of the image lack two of them.
+        let mut copy = pool::take(image.as_raw().len() + 2);
+        copy[..image.as_raw().len()].copy_from_slice(image.as_raw());
+        let out = rows(image, copy.as_slice(), mode, fill, places);
+        pool::give(copy);
+        out
+    }
+}
+
+/// `readable` are the pixels and at least two bytes more.
+fn rows<B: Bytes + ?Sized>(
+    image: &RgbImage,
+    readable: &B,
+    mode: BorderMode,
+    fill: [u8; 3],
     mut places: impl FnMut(usize, &mut Places),
 ) -> RgbImage {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let mut out = pool::image(image.width(), image.height());
     let mut row = Places { x: vec![0; width], y: vec![0; width] };
     let source = Source { pixels: image.as_raw(), width, height, mode, fill };
-    // Eight bytes hold a pixel and its right neighbour: the last ones of the image lack two of them.
-    let mut readable = pool::take(image.as_raw().len() + 2);
-    readable[..image.as_raw().len()].copy_from_slice(image.as_raw());
     for (y, out) in out.chunks_exact_mut((3 * width).max(1)).enumerate() {
         places(y, &mut row);
-        vectorize(
+        with_vectors(
             #[inline(always)]
-            || {
+            |vectors| {
                 fold(&mut row.x, width, mode);
                 fold(&mut row.y, height, mode);
-                let blocks = out.as_chunks_mut::<3>().0.chunks_mut(LANES);
-                for ((out, x), y) in blocks.zip(row.x.chunks(LANES)).zip(row.y.chunks(LANES)) {
-                    source.sample(&readable, x, y, out);
+                let (xs, xs_rest) = row.x.as_chunks::<LANES>();
+                let (ys, ys_rest) = row.y.as_chunks::<LANES>();
+                let (outs, out_rest) = out.as_chunks_mut::<{ 3 * LANES }>();
+                for ((out, x), y) in outs.iter_mut().zip(xs).zip(ys) {
+                    source.sample(vectors, readable, x, y, out);
+                }
+                let ([mut x, mut y], mut last) = ([[0; LANES]; 2], [0; 3 * LANES]);
+                x[..xs_rest.len()].copy_from_slice(xs_rest);
+                y[..ys_rest.len()].copy_from_slice(ys_rest);
+                if !out_rest.is_empty() {
+                    source.sample(vectors, readable, &x, &y, &mut last);
+                    out_rest.copy_from_slice(&last[..out_rest.len()]);
                 }
             },
         );
     }
-    pool::give(readable);
     out
+}
+
+/// Where eight bytes are read at once.
+trait Bytes {
+    /// The bytes from `start` on, the first one lowest.
+    fn eight(&self, start: u32) -> u64;
+}
+
+impl Bytes for [u8; SMALL + 8] {
+    #[inline(always)]
+    fn eight(&self, start: u32) -> u64 {
+        // The places lie inside: this tells the compiler, which then needs no branch.
+        let start = start as usize % SMALL;
+        self[start..].first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+}
+
+impl Bytes for [u8] {
+    #[inline(always)]
+    fn eight(&self, start: u32) -> u64 {
+        let bytes = self.get(start as usize..).and_then(<[u8]>::first_chunk::<8>);
+        bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
 }
 
 /// Brings places beyond the edges inside, where the border is the nearest pixel or the mirror image without the edge: a
@@ -88,13 +153,18 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The colours at up to [`LANES`] places. `readable` are the pixels and two bytes more.
+    /// The colours at [`LANES`] places.
     #[inline(always)]
-    fn sample(&self, readable: &[u8], xs: &[i32], ys: &[i32], out: &mut [[u8; 3]]) {
-        let stride = 3 * self.width;
-        let [mut x, mut y, mut left, mut top, mut fx, mut fy] = [[0_i32; LANES]; 6];
-        x[..xs.len()].copy_from_slice(xs);
-        y[..ys.len()].copy_from_slice(ys);
+    fn sample<B: Bytes + ?Sized>(
+        &self,
+        vectors: Vectors,
+        readable: &B,
+        x: &[i32; LANES],
+        y: &[i32; LANES],
+        out: &mut [u8; 3 * LANES],
+    ) {
+        let stride = 3 * self.width as u32;
+        let [mut left, mut top, mut fx, mut fy] = [[0_i32; LANES]; 4];
         let mut beyond = 0;
         // The last column and row have no right or lower neighbour: they are the far end of the pair before them.
         let (last_left, last_top) = (self.width as i32 - 2, self.height as i32 - 2);
@@ -104,25 +174,16 @@ impl Source<'_> {
             beyond |= left[i] | top[i] | (ONE as i32 - fx[i]) | (ONE as i32 - fy[i]);
         }
         if beyond < 0 {
-            let places = xs.iter().zip(ys);
-            out.iter_mut().zip(places).for_each(|(out, (x, y))| *out = self.at_edge(*x, *y));
+            let places = x.iter().zip(y);
+            let outs = out.as_chunks_mut::<3>().0;
+            outs.iter_mut().zip(places).for_each(|(out, (x, y))| *out = self.at_edge(*x, *y));
             return;
         }
-        let [mut upper, mut lower] = [[0_u64; LANES]; 2];
+        let mut starts = [0_u32; LANES];
         for i in 0..LANES {
-            let start = top[i] as usize * stride + 3 * left[i] as usize;
-            let read =
-                |start: usize| readable[start..].first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-            (upper[i], lower[i]) = (read(start), read(start + stride));
+            starts[i] = (top[i] as u32).wrapping_mul(stride).wrapping_add(3 * left[i] as u32);
         }
-        let mut colours = [0_u32; LANES];
-        for i in 0..LANES {
-            colours[i] = between(upper[i], lower[i], fx[i] as u32, fy[i] as u32);
-        }
-        for (out, colour) in out.iter_mut().zip(colours) {
-            let [red, green, blue, _] = colour.to_le_bytes();
-            *out = [red, green, blue];
-        }
+        *out = between(vectors, readable, &starts, stride, &fx, &fy);
     }
 
     #[cold]
@@ -143,10 +204,98 @@ impl Source<'_> {
     }
 }
 
-/// The pixel (red in the lowest byte) between two of an upper and two of a lower row (red, green, blue, red, green, blue, from the lowest byte):
-/// every second byte in a lane of 16 bits, so that one multiplication weighs four of them.
+/// Red, green, blue, red, green, blue at a place and in the next row, from the lowest byte.
 #[inline(always)]
-fn between(top: u64, bottom: u64, fx: u32, fy: u32) -> u32 {
+fn pair<B: Bytes + ?Sized>(readable: &B, start: u32, stride: u32) -> [u64; 2] {
+    [readable.eight(start), readable.eight(start.wrapping_add(stride))]
+}
+
+/// The colours between two pixels at each start and the two of the next row.
+#[inline(always)]
+fn between<B: Bytes + ?Sized>(
+    vectors: Vectors,
+    readable: &B,
+    starts: &[u32; LANES],
+    stride: u32,
+    fx: &[i32; LANES],
+    fy: &[i32; LANES],
+) -> [u8; 3 * LANES] {
+    let mut out = [0; 3 * LANES];
+    #[cfg(target_arch = "x86_64")]
+    if let Vectors::V3(simd) = vectors {
+        let weights = fx.as_chunks::<8>().0.iter().zip(fy.as_chunks::<8>().0);
+        let blocks = out.as_chunks_mut::<24>().0.iter_mut().zip(starts.as_chunks::<8>().0);
+        for ((out, [a, b, c, d, e, f, g, h]), (fx, fy)) in blocks.zip(weights) {
+            let pairs = [
+                pair(readable, *a, stride),
+                pair(readable, *b, stride),
+                pair(readable, *c, stride),
+                pair(readable, *d, stride),
+                pair(readable, *e, stride),
+                pair(readable, *f, stride),
+                pair(readable, *g, stride),
+                pair(readable, *h, stride),
+            ];
+            *out = eight_between(simd, pairs, fx, fy);
+        }
+        return out;
+    }
+    let _ = vectors;
+    let mut pairs = [[0_u64; 2]; LANES];
+    for i in 0..LANES {
+        pairs[i] = pair(readable, starts[i], stride);
+    }
+    let mut colours = [0_u32; LANES];
+    for i in 0..LANES {
+        colours[i] = one_between(pairs[i], fx[i] as u32, fy[i] as u32);
+    }
+    for (out, colour) in out.as_chunks_mut::<3>().0.iter_mut().zip(colours) {
+        let [red, green, blue, _] = colour.to_le_bytes();
+        *out = [red, green, blue];
+    }
+    out
+}
+
+/// The same for eight.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn eight_between(simd: V3, pairs: [[u64; 2]; 8], fx: &[i32; 8], fy: &[i32; 8]) -> [u8; 24] {
+    let s = simd.avx2;
+    let all = |value| simd.avx._mm256_set1_epi32(value);
+    let (fx, fy): (Vector, Vector) = (cast(*fx), cast(*fy));
+    // Weights of left and right as two bytes (32 - fx, fx), twice; of upper and lower as two numbers of 16 bits.
+    let across = s._mm256_add_epi32(s._mm256_mullo_epi32(fx, all(0xFF_00FF)), all(0x20_0020));
+    let down = s._mm256_add_epi32(s._mm256_mullo_epi32(fy, all(0xFFFF)), all(32));
+    let weights = [across, down];
+    let [a, b, c, d, e, f, g, h] = pairs;
+    // Packing works on each half of a vector by itself.
+    let low = s._mm256_packs_epi32(
+        two_between::<0b00_00_00_00>(simd, a, e, weights),
+        two_between::<0b01_01_01_01>(simd, b, f, weights),
+    );
+    let high = s._mm256_packs_epi32(
+        two_between::<0b10_10_10_10>(simd, c, g, weights),
+        two_between::<0b11_11_11_11>(simd, d, h, weights),
+    );
+    without_fourth(simd, s._mm256_packus_epi16(low, high))
+}
+
+/// Two pixels of which `I` picks the weights, one in each half: three channels of 32 bits each.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn two_between<const I: i32>(simd: V3, [a, b]: [u64; 2], [c, d]: [u64; 2], [across, down]: [Vector; 2]) -> Vector {
+    // Both pixels of both rows, channel by channel.
+    const BY_CHANNEL: [u8; 16] = [0, 3, 8, 11, 1, 4, 9, 12, 2, 5, 10, 13, 128, 128, 128, 128];
+    let s = simd.avx2;
+    let bytes = s._mm256_shuffle_epi8(cast([a, b, c, d]), cast([BY_CHANNEL; 2]));
+    let rows = s._mm256_maddubs_epi16(bytes, s._mm256_shuffle_epi32::<I>(across));
+    let sums = s._mm256_madd_epi16(rows, s._mm256_shuffle_epi32::<I>(down));
+    s._mm256_srli_epi32::<10>(s._mm256_add_epi32(sums, simd.avx._mm256_set1_epi32(512)))
+}
+
+/// One of them, red in the lowest byte: every second byte in a lane of 16 bits, so that one multiplication weighs four.
+#[inline(always)]
+fn one_between([top, bottom]: [u64; 2], fx: u32, fy: u32) -> u32 {
     const EVERY_SECOND: u64 = 0x00FF_00FF_00FF_00FF;
     let (gx, gy) = (u64::from(ONE - fx), u64::from(ONE - fy));
     let (fx, fy) = (u64::from(fx), u64::from(fy));
@@ -194,6 +343,24 @@ mod tests {
                     assert_eq!(pixel.0, source.at_edge(start + 37 * x as i32, start / 2 + 41 * y as i32), "{mode:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn all_vectors_give_the_same() {
+        let mut key = 1_u64;
+        let mut draw = || {
+            key = key.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            key >> 13
+        };
+        for round in 0..200 {
+            let bright = if round % 4 == 0 { 255 } else { 0 };
+            let bytes: Vec<u8> = (0..100).map(|_| draw() as u8 | bright).collect();
+            let bytes = bytes.as_slice();
+            let starts = std::array::from_fn(|_| (draw() % 42) as u32);
+            let [fx, fy]: [[i32; LANES]; 2] = std::array::from_fn(|_| std::array::from_fn(|_| (draw() % 33) as i32));
+            let plain = between(Vectors::Any, bytes, &starts, 50, &fx, &fy);
+            assert_eq!(with_vectors(|vectors| between(vectors, bytes, &starts, 50, &fx, &fy)), plain);
         }
     }
 
