@@ -106,11 +106,8 @@ fn look_over(data: &DataSettings, level: FailOn, seed: u64, dir: &Path, console:
     let mut report = check::judge(&survey, &measured.facts, &Evidence::default(), data, seed, console)?;
     gallery::save(&dir.join(gallery::FILE), &report, &data.limits(), data.check.gallery_images, console)?;
     files::write_json(&dir.join(CheckReport::FILE), &report)?;
-    console.note(&format!(
-        "looked over: {} findings, see {}",
-        report.findings.len(),
-        dir.join(gallery::FILE).display()
-    ));
+    // Without the folder, which a pipeline moves when the step has succeeded; both callers say at the end where it is.
+    console.note(&format!("looked over: {} findings, all in {}", report.findings.len(), gallery::FILE));
     report.retain(|finding| !is_settled(finding.kind, data));
     tables::worst(&report).iter().for_each(|line| console.note(line));
     doctor::outcome(level, &report)?;
