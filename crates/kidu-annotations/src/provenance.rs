@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use kidu_core::{Sha256Hex, Split, files, journal::Journal};
-use kidu_fetch::Address;
+use kidu_fetch::{Address, FetchError};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -77,11 +77,13 @@ pub(crate) fn save(dir: &Path, entries: &mut [Entry]) -> Result<()> {
     Ok(files::write_atomic(&path, &text)?)
 }
 
-/// An address as it is kept: without the content of a data URI and without what may be secret in a query.
+/// An address as it is kept: without the content of a data URI, a password, and what may be secret in a query.
 pub(crate) fn recorded(address: &str) -> String {
     match Address::parse(address) {
         Ok(data @ Address::Data(_)) => data.to_string(),
         Ok(Address::Http(url)) if url.query().is_some_and(is_secret) => Address::Http(url).to_string(),
+        // It may be refused for a user name and password.
+        Err(FetchError::Address { address: shown, .. }) if address.contains('@') => shown,
         _ => address.to_string(),
     }
 }
@@ -102,5 +104,6 @@ mod tests {
         assert_eq!(recorded("https://b/k.jpg?v=2"), "https://b/k.jpg?v=2");
         assert_eq!(recorded("data:image/png;base64,AAAA"), "data:image/png;base64,...");
         assert_eq!(recorded("/data/upload/1/a.jpg"), "/data/upload/1/a.jpg");
+        assert_eq!(recorded("https://u:secret@h/a.jpg"), "https://h/a.jpg");
     }
 }

@@ -1,6 +1,6 @@
 //! Where an image is, as annotation tools write it.
 
-use std::{fmt, path::PathBuf};
+use std::{borrow::Cow, fmt, path::PathBuf};
 
 use url::Url;
 
@@ -127,12 +127,26 @@ pub(crate) fn shown_url(url: &Url) -> String {
     url.to_string()
 }
 
-/// Any text for a message: without the content of a data URI, without a query, cut short.
+/// Any text for a message: without the content of a data URI, without a query and a user name, cut short.
 fn shown(text: &str) -> String {
+    let text = &*without_user(text);
     let data = text.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("data:"));
     let end = if data { text.find(',').map_or(text.len(), |i| i + 1) } else { text.find('?').unwrap_or(text.len()) };
     let head: String = text[..end].chars().take(SHOWN).filter(|c| !c.is_control()).collect();
     if head.len() < text.len() { format!("{head}...") } else { head }
+}
+
+/// A text that may be a URL, without what stands before the host.
+fn without_user(text: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) else { return text.into() };
+    let slashes = rest.len() - rest.trim_start_matches(['/', '\\']).len();
+    let authority = rest[slashes..].find(['/', '?', '#']).map_or(rest.len(), |end| slashes + end);
+    match rest[..authority].rfind('@') {
+        Some(at) if !scheme.eq_ignore_ascii_case("data") => {
+            format!("{scheme}:{}{}", &rest[..slashes], &rest[at + 1..]).into()
+        }
+        _ => text.into(),
+    }
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -241,7 +255,11 @@ mod tests {
         assert_eq!(signed.to_string(), "https://h/a.jpg");
         assert_eq!(parse("data:image/png;base64,iVBORw0KGgo=").to_string(), "data:image/png;base64,...");
         assert_eq!(parse("/tasks/3/presign/?fileuri=secret").to_string(), "/tasks/3/presign/");
-        assert!(!Address::parse("http://u:secret@h/?q=secret").unwrap_err().to_string().contains("?q"));
+        for text in ["http://u:secret@h/?q=secret", "ftp://secret@h/a", "http://u:secret@/a"] {
+            let told = Address::parse(text).unwrap_err().to_string();
+            assert!(!told.contains("secret"), "{told}");
+        }
+        assert_eq!(shown("https://h/a@2x.jpg"), "https://h/a@2x.jpg");
     }
 
     #[test]
