@@ -9,7 +9,7 @@ pub enum AnnotateError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// The server refused.
-    #[error("{server}: {method} {path} was answered {status}: {message}{}", hint(*status, message))]
+    #[error("{server}: {method} {path} was answered {status}: {message}{}", hint(*status, path, message))]
     Refused {
         /// The Label Studio.
         server: String,
@@ -71,11 +71,18 @@ impl AnnotateError {
 }
 
 /// What to do about refusals that everybody meets once.
-fn hint(status: u16, message: &str) -> &'static str {
+fn hint(status: u16, path: &str, message: &str) -> &'static str {
     if message.contains("reserved network address") {
         "; start Label Studio with LABEL_STUDIO_USE_DEFAULT_BANNED_SUBNETS=false if private addresses are meant"
     } else if message.contains("legacy token") {
         "; use a personal access token, or turn legacy tokens on in the organisation's settings"
+    } else if message.contains("Unable to locate credentials") {
+        "; give the bucket's credentials with --storage-key and KIDU_STORAGE_SECRET, or start Label Studio with AWS \
+         credentials of its own"
+    } else if status == 500 && path.starts_with("/api/storages/") {
+        // It keeps the reason to itself where the endpoint is not AWS's.
+        "; Label Studio cannot open the bucket: are bucket and prefix there, may the key read (of a target: write) them, and \
+         does Label Studio reach the endpoint? Its log has the reason"
     } else if matches!(status, 401 | 403) {
         "; give a token of a user who may do this (--label-studio-token, KIDU_LABEL_STUDIO_TOKEN or LABEL_STUDIO_API_KEY)"
     } else {

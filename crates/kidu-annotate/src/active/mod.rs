@@ -121,12 +121,19 @@ pub fn order(
     order
 }
 
+/// How many of so many images count as uncertain: some batches' worth, but where there are few images not those that the
+/// model is sure of, which would come first for being different.
+fn uncertain(images: usize, batch: usize) -> usize {
+    let half = batch.saturating_mul(POOL).min(images / 2);
+    half.max(batch.saturating_mul(3).div_ceil(2)).min(images)
+}
+
 /// Each batch is the diverse part of what is most uncertain among the rest.
 fn in_batches(candidates: &Candidates<'_>, features: Points<'_>, count: usize, batch: usize) -> Vec<usize> {
     let mut rest = candidates.by(Measure::Margin);
     let mut order = Vec::with_capacity(count);
     while order.len() < count && !rest.is_empty() {
-        let pool = &rest[..rest.len().min(batch.saturating_mul(POOL))];
+        let pool = &rest[..uncertain(rest.len(), batch)];
         let chosen = diversity::k_center(features, pool, candidates.labelled, batch.min(count - order.len()));
         let taken: std::collections::HashSet<usize> = chosen.iter().copied().collect();
         rest.retain(|i| !taken.contains(i));
@@ -186,6 +193,21 @@ mod tests {
         let mut all = first;
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2, 3], "each once");
+    }
+
+    #[test]
+    fn few_images_are_not_begun_with_those_that_the_model_knows() {
+        assert_eq!([0, 3, 44, 120, 250, 500, 9000].map(|images| uncertain(images, 50)), [0, 3, 44, 75, 125, 250, 250]);
+        // Six uncertain images at nearly one place, and six certain ones far off.
+        let row = |i: usize| if i < 6 { [0.5, 0.5 - 0.01 * i as f64, 0.01 * i as f64] } else { [0.98, 0.01, 0.01] };
+        let probabilities: Vec<f64> = (0..12).flat_map(row).collect();
+        let features: Vec<f32> =
+            (0..12).flat_map(|i| if i < 6 { [0.1 * i as f32, 0.0] } else { [0.0, 50.0 * i as f32] }).collect();
+        let features = Some(Points::new(&features, 2));
+        let few = Candidates { probabilities: &probabilities, classes: 3, features, labelled: None };
+        let first = order(Strategy::MarginKCenter, &few, 12, 3, &mut |_| 0);
+        assert!(first[..3].iter().all(|i| *i < 6), "{first:?}");
+        assert!(first[..3].contains(&0) && first[..3].contains(&5), "far from each other: {first:?}");
     }
 
     #[test]

@@ -380,6 +380,14 @@ mod tests {
             }
             .to_string()
         };
+        let at = |path: &str, message: &str| {
+            let (server, method) = ("http://h".into(), "POST".into());
+            AnnotateError::Refused { server, method, path: path.into(), status: 500, message: message.into() }
+                .to_string()
+        };
+        assert!(at("/api/storages/s3/", "Unable to locate credentials").contains("KIDU_STORAGE_SECRET"));
+        assert!(at("/api/storages/export/s3", "Debugging info is not available").contains("bucket and prefix"));
+        assert!(at("/api/projects/", "oops").ends_with("oops"));
         let private = refused(403, "URL resolves to a reserved network address (block: 127.0.0.0/8)");
         assert!(private.contains("LABEL_STUDIO_USE_DEFAULT_BANNED_SUBNETS=false"), "{private}");
         assert!(refused(401, "legacy token authentication has been disabled").contains("personal access token"));

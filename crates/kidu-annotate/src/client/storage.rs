@@ -66,7 +66,7 @@ pub struct S3Storage {
     /// Whether deleted annotations are deleted (target).
     #[serde(default)]
     pub can_delete_objects: Option<bool>,
-    /// `initialized`, `queued`, `in_progress`, `completed`, `failed`.
+    /// `initialized`, `queued`, `in_progress`, `completed`, `completed_with_errors`, `failed`.
     #[serde(default)]
     pub status: Option<String>,
     /// Why it failed.
@@ -75,6 +75,13 @@ pub struct S3Storage {
     /// Objects that the last synchronisation brought.
     #[serde(default)]
     pub last_sync_count: Option<u64>,
+}
+
+impl S3Storage {
+    /// Whether a synchronisation has been asked for and has not ended. Editions with workers answer before it has.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self.status.as_deref(), Some("queued" | "in_progress"))
+    }
 }
 
 /// What Label Studio opens a bucket with. Without any, it uses its own.
@@ -101,6 +108,14 @@ impl LabelStudioClient {
     /// [`crate::AnnotateError`].
     pub fn storages(&self, kind: StorageKind, project: u64) -> Result<Vec<S3Storage>> {
         self.get(&format!("{}?project={project}", kind.path()))
+    }
+
+    /// A storage as it is now.
+    ///
+    /// # Errors
+    /// [`crate::AnnotateError`].
+    pub fn storage(&self, kind: StorageKind, id: u64) -> Result<S3Storage> {
+        self.get(&kind.detail(id))
     }
 
     /// Makes a storage. Label Studio looks into the bucket at once.
@@ -131,8 +146,8 @@ impl LabelStudioClient {
         self.send(Method::PATCH, &kind.detail(storage.id), &body(kind, project, storage, credentials))
     }
 
-    /// Synchronises a storage: a source's objects become tasks, annotations become a target's objects. The free edition
-    /// answers when it is done.
+    /// Synchronises a storage: a source's objects become tasks, annotations become a target's objects. A Label Studio
+    /// without workers answers when it is done, others at once ([`S3Storage::is_under_way`]).
     ///
     /// # Errors
     /// [`crate::AnnotateError`].

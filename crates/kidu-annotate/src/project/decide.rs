@@ -144,14 +144,14 @@ pub(super) fn storage(wanted: &S3Storage, found: Vec<S3Storage>) -> Decision<S3S
 
 /// What came of a synchronisation, to put behind the storage's place; an error is the reason that Label Studio gives.
 pub(super) fn outcome(synced: &S3Storage) -> std::result::Result<String, String> {
+    let last = synced.traceback.as_deref().and_then(|t| t.trim().lines().last()).map(str::trim);
+    let last = last.filter(|l| !l.is_empty()).unwrap_or("no reason is told");
+    let new = synced.last_sync_count.unwrap_or(0);
     match synced.status.as_deref() {
-        Some("failed") => {
-            let last = synced.traceback.as_deref().and_then(|t| t.trim().lines().last()).map(str::trim);
-            Err(last.filter(|l| !l.is_empty()).unwrap_or("no reason is told").into())
-        }
-        // Editions with workers answer before they are done.
-        Some("queued" | "in_progress") => Ok(", Label Studio is still looking into it".into()),
-        _ => Ok(format!(", {} new tasks", synced.last_sync_count.unwrap_or(0))),
+        Some("failed") => Err(last.into()),
+        Some("completed_with_errors") => Ok(format!(", {new} new tasks, and objects that cannot be tasks: {last}")),
+        _ if synced.is_under_way() => Ok(", Label Studio is still looking into it".into()),
+        _ => Ok(format!(", {new} new tasks")),
     }
 }
 
@@ -260,6 +260,9 @@ mod tests {
         let trace = "Traceback (most recent call last):\n  File \"x\"\nbotocore: NoSuchBucket\n\n";
         assert_eq!(outcome(&synced("failed", trace)).unwrap_err(), "botocore: NoSuchBucket");
         assert_eq!(outcome(&synced("failed", " ")).unwrap_err(), "no reason is told");
+        assert!(
+            outcome(&synced("completed_with_errors", "a.json: no data")).unwrap().contains("3 new tasks, and objects")
+        );
     }
 
     #[test]
