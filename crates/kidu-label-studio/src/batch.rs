@@ -1,7 +1,8 @@
 //! A batch of tasks: fetched, predicted and answered in order, each task's failure its own.
 
 use std::{
-    sync::Arc,
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -17,6 +18,7 @@ use crate::{
     metrics::Metrics,
     result::{TaskResult, answer},
     task::Task,
+    training::now_ms,
     watch::ModelWatch,
 };
 
@@ -38,6 +40,17 @@ impl TaskFailure {
     }
 }
 
+/// The failures of a batch that had some: what Label Studio shows nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failures {
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// Tasks of the batch.
+    pub tasks: usize,
+    /// By code: how many, and what was said of the first.
+    pub reasons: BTreeMap<&'static str, (usize, String)>,
+}
+
 /// Predicts batches. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Batcher(Arc<Inner>);
@@ -52,6 +65,8 @@ struct Inner {
     at_endpoint: Semaphore,
     /// Tasks that hold an image, of all batches: what bounds memory.
     holding: Semaphore,
+    /// Of the last batch that had some.
+    failures: Mutex<Option<Failures>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -73,7 +88,21 @@ impl Batcher {
     ) -> Self {
         let holding = concurrency + fetcher.options().concurrency;
         let (at_endpoint, holding) = (Semaphore::new(concurrency), Semaphore::new(holding));
-        Self(Arc::new(Inner { fetcher, endpoint, cache, watch, metrics, at_endpoint, holding }))
+        Self(Arc::new(Inner {
+            fetcher,
+            endpoint,
+            cache,
+            watch,
+            metrics,
+            at_endpoint,
+            holding,
+            failures: Mutex::default(),
+        }))
+    }
+
+    /// The failures of the last batch that had some.
+    pub fn last_failures(&self) -> Option<Failures> {
+        self.0.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Answers every task at its place, within `deadline`. Every prediction bears the version that `/setup` tells when it
@@ -194,6 +223,7 @@ impl Batcher {
     fn report(&self, outcomes: Vec<(Result<TaskResult, TaskFailure>, Option<u64>)>, start: Instant) -> Vec<TaskResult> {
         let tasks = outcomes.len();
         let mut failed = 0;
+        let mut reasons: BTreeMap<&'static str, (usize, String)> = BTreeMap::new();
         let results = outcomes.into_iter().map(|(outcome, id)| {
             if outcome.is_ok() {
                 self.0.metrics.task("predicted");
@@ -201,6 +231,7 @@ impl Batcher {
             outcome.unwrap_or_else(|TaskFailure { code, message }| {
                 failed += 1;
                 self.0.metrics.failure(code);
+                reasons.entry(code).or_insert_with(|| (0, message.clone())).0 += 1;
                 if failed <= LOGGED {
                     tracing::warn!(task = id, code, reason = message, "a task has no prediction");
                 }
@@ -208,6 +239,10 @@ impl Batcher {
             })
         });
         let results = results.collect();
+        if failed > 0 {
+            let failures = Failures { at: now_ms(), tasks, reasons };
+            *self.0.failures.lock().unwrap_or_else(PoisonError::into_inner) = Some(failures);
+        }
         let seconds = (start.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         if failed > LOGGED {
             tracing::warn!(more = failed - LOGGED, "further tasks have no prediction");

@@ -82,6 +82,11 @@ impl Event {
         Ok(Self { train: action == "START_TRAINING", action: action.into(), project, changes })
     }
 
+    /// Whether Label Studio has made annotations without writing them into target storages.
+    pub fn is_unwritten(&self) -> bool {
+        matches!(self.action.as_str(), "ANNOTATIONS_CREATED" | "TASKS_CREATED") && !self.changes.is_empty()
+    }
+
     /// The name that metrics count it under.
     pub fn label(&self) -> &'static str {
         ACTIONS.into_iter().find(|a| *a == self.action).unwrap_or("other")

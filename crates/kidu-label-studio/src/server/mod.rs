@@ -23,7 +23,7 @@ use crate::{
     error::{BackendError, Result},
     metrics::Metrics,
     options::{OWN_SECRETS, Options, Secrets},
-    training::{BuildLimits, LocalRunner, LoopJournal, Runner, Supervisor},
+    training::{BuildLimits, LocalRunner, LoopJournal, Runner, Supervisor, TargetStorages},
     watch::ModelWatch,
 };
 
@@ -96,7 +96,7 @@ impl Backend {
     pub async fn new(options: &Options, secrets: &Secrets) -> Result<Self> {
         options.check(secrets)?;
         let transport = transport(options, secrets).await?;
-        let runner = local_runner(options).map(|r| Arc::new(r) as Arc<dyn Runner>);
+        let runner = local_runner(options, secrets)?.map(|r| Arc::new(r) as Arc<dyn Runner>);
         Self::with(options, secrets, transport, runner)
     }
 
@@ -245,11 +245,19 @@ fn buckets(wanted: bool) -> Result<Option<Arc<dyn kidu_fetch::Buckets>>> {
     }
 }
 
-fn local_runner(options: &Options) -> Option<LocalRunner> {
+fn local_runner(options: &Options, secrets: &Secrets) -> Result<Option<LocalRunner>> {
     let training = &options.training;
     if training.build_args.is_empty() {
-        return None;
+        return Ok(None);
     }
+    // Only who has a token may have Label Studio write.
+    let access = match (&options.images.label_studio, &secrets.label_studio_token) {
+        (Some(url), Some(token)) => {
+            let label_studio = Some(LabelStudio::new(url, Some(Token::from_text(token)))?);
+            Some(FetchOptions { label_studio, ca_file: options.images.ca_file.clone(), ..FetchOptions::default() })
+        }
+        _ => None,
+    };
     let beside = || {
         let exe = std::env::current_exe().ok()?;
         Some(exe.parent()?.join(format!("kidu{}", std::env::consts::EXE_SUFFIX))).filter(|kidu| kidu.is_file())
@@ -259,10 +267,12 @@ fn local_runner(options: &Options) -> Option<LocalRunner> {
         grace: Duration::from_secs_f64(options.server.drain_timeout),
         timeout: Duration::from_secs_f64(training.build_timeout),
     };
-    let runner = LocalRunner::new(program, training.build_args.clone(), OWN_SECRETS.to_vec(), limits);
+    let storages = TargetStorages::of(&training.build_args, access);
+    let runner =
+        LocalRunner::new(program, training.build_args.clone(), OWN_SECRETS.to_vec(), limits).with_storages(storages);
     // A build that reads annotations fetches uploads from where this backend fetches them.
-    Some(match &options.images.label_studio {
+    Ok(Some(match &options.images.label_studio {
         Some(url) => runner.with_variable("KIDU_LABEL_STUDIO", url),
         None => runner,
-    })
+    }))
 }

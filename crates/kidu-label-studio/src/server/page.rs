@@ -22,6 +22,14 @@ struct Row {
     detail: String,
 }
 
+/// Tasks that failed for one reason.
+#[derive(Serialize)]
+struct Failed {
+    code: &'static str,
+    tasks: usize,
+    example: String,
+}
+
 #[derive(Serialize)]
 struct Model {
     name: String,
@@ -45,7 +53,13 @@ pub(super) fn render(app: &App) -> Result<String, minijinja::Error> {
         let models: Vec<Model> = state.models().map(since).collect();
         (state.pending(), state.is_asked(), state.current().map(|b| row(b, now)), builds, models)
     });
+    let failures = app.batcher.last_failures().map(|f| {
+        let failed = |(code, (tasks, example)): (&'static str, (usize, String))| Failed { code, tasks, example };
+        let reasons: Vec<Failed> = f.reasons.into_iter().map(failed).collect();
+        json!({"when": ago(f.at, now), "of": f.tasks, "tasks": reasons.iter().map(|r| r.tasks).sum::<usize>(), "reasons": reasons})
+    });
     let page = json!({
+        "failures": failures,
         "model": seen.model.as_ref().map(|m| m.model.to_string()),
         "classes": seen.model.as_ref().map(|m| m.classes.join(", ")),
         "endpoint": app.endpoint.transport().describe(),

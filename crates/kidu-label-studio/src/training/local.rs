@@ -9,10 +9,13 @@ use std::{
 };
 
 use kidu_core::files;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
 
-use super::{BuildEnd, BuildOrder, RunEnd, Runner, RunnerError, Running, Stop, runner::stopped};
+use super::{
+    BuildEnd, BuildOrder, RunEnd, Runner, RunnerError, Running, Stop, TargetStorages,
+    group::{self, Group},
+    runner::stopped,
+};
 
 /// The id of the build, for whoever runs in it.
 const BUILD_ID: &str = "KIDU_BUILD_ID";
@@ -20,6 +23,8 @@ const BUILD_ID: &str = "KIDU_BUILD_ID";
 const LOOK: Duration = Duration::from_millis(500);
 /// For what was killed to be gone.
 const AFTER_KILL: Duration = Duration::from_secs(10);
+/// Why a build whose time is over cannot be taken up.
+const HELD: &str = "is still held by a process of the build that could not be ended; end it (`fuser` names it)";
 /// The pipeline's exit codes, as docs/architecture.md states them.
 const MISCONFIGURED: i32 = 2;
 const REFUSED: i32 = 3;
@@ -31,7 +36,7 @@ const INTERRUPTED: i32 = 130;
 /// open file to the process: it lasts until the process and all that it started have ended, whatever becomes of us. So a
 /// backend that was killed finds out at its next start whether the build still runs, waits for it, and runs the same
 /// command again, which takes finished steps from the pipeline's cache.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LocalRunner {
     program: PathBuf,
     arguments: Vec<OsString>,
@@ -39,6 +44,7 @@ pub struct LocalRunner {
     hidden: Vec<&'static str>,
     /// Variables that builds have besides.
     given: Vec<(&'static str, OsString)>,
+    storages: Option<TargetStorages>,
     limits: BuildLimits,
 }
 
@@ -54,7 +60,7 @@ pub struct BuildLimits {
 impl LocalRunner {
     /// A runner of a program with the arguments after `pipeline run`. Variables in `hidden` are kept from it.
     pub fn new(program: PathBuf, arguments: Vec<OsString>, hidden: Vec<&'static str>, limits: BuildLimits) -> Self {
-        Self { program, arguments, hidden, given: Vec::new(), limits }
+        Self { program, arguments, hidden, given: Vec::new(), storages: None, limits }
     }
 
     /// Gives builds a variable.
@@ -64,14 +70,23 @@ impl LocalRunner {
         self
     }
 
+    /// Has Label Studio write these before a build that reads them.
+    #[must_use]
+    pub fn with_storages(mut self, storages: Option<TargetStorages>) -> Self {
+        self.storages = storages;
+        self
+    }
+
     async fn build(&self, order: BuildOrder, mut stop: Stop) -> Result<RunEnd, RunnerError> {
         let log = match self.lock_log(&order, &mut stop).await? {
             Locked::Ours(log) => log,
             Locked::Stopped => return Ok(RunEnd::Interrupted("the backend ended".into())),
             Locked::TimedOut => return Ok(self.timed_out(&order)),
         };
-        // That of an earlier attempt, which has ended: its number may be another's by now.
-        let _ = std::fs::remove_file(order.dir.join(GROUP));
+        if let Some(end) = self.prepare(&order, &mut stop).await {
+            return Ok(end);
+        }
+        Group::announce(&order.dir).map_err(|e| RunnerError(e.to_string()))?;
         let mut child = match self.start(&order, log) {
             Ok(child) => child,
             Err(error) if is_missing(&error) => {
@@ -97,6 +112,18 @@ impl LocalRunner {
             }
         };
         Ok(ended(status, &order.dir.join(LOG)))
+    }
+
+    /// What the build reads is written by Label Studio; else how the build has ended.
+    async fn prepare(&self, order: &BuildOrder, stop: &mut Stop) -> Option<RunEnd> {
+        let storages = self.storages.clone().filter(|_| !order.unwritten.is_empty())?;
+        let projects = order.unwritten.clone();
+        let writing = tokio::task::spawn_blocking(move || storages.write(&projects));
+        let written = tokio::select! {
+            written = writing => written.unwrap_or_else(|e| Err(format!("a fault of the backend: {e}"))),
+            () = stopped(stop) => return Some(RunEnd::Interrupted("the backend ended".into())),
+        };
+        written.err().map(|reason| RunEnd::Done(BuildEnd::Failed, reason))
     }
 
     fn not_started(&self, error: &std::io::Error) -> String {
@@ -141,6 +168,16 @@ impl LocalRunner {
         let _ = child.wait().await;
     }
 
+    /// Ends what an earlier life began and nobody waits for any longer. Whether all of it is gone.
+    async fn end_left_behind(&self, dir: &Path, log: &File) -> bool {
+        let groups = group::left_behind(dir, log);
+        groups.iter().for_each(Group::ask);
+        if !groups.is_empty() && !freed(log, self.limits.grace).await {
+            groups.iter().for_each(Group::kill);
+        }
+        freed(log, AFTER_KILL).await
+    }
+
     /// The build's log, locked. Waits while a process of an earlier life has it, but not longer than a build may take.
     async fn lock_log(&self, order: &BuildOrder, stop: &mut Stop) -> Result<Locked, RunnerError> {
         let path = order.dir.join(LOG);
@@ -152,14 +189,10 @@ impl LocalRunner {
             if !std::mem::replace(&mut told, true) {
                 tracing::info!(log = %path.display(), "the build still runs from before; waiting for its end");
             }
-            if let Some(group) = Group::written_down(&order.dir, self.limits.timeout) {
-                group.ask();
-                if !freed(&log, self.limits.grace).await {
-                    group.kill();
-                }
-                return match freed(&log, AFTER_KILL).await {
+            if group::is_overdue(&order.dir, self.limits.timeout) {
+                return match self.end_left_behind(&order.dir, &log).await {
                     true => Ok(Locked::TimedOut),
-                    false => Err(unusable("is held by a process of the build that could not be ended".into())),
+                    false => Err(unusable(HELD.into())),
                 };
             }
             tokio::select! {
@@ -200,43 +233,6 @@ async fn freed(log: &File, within: Duration) -> bool {
     tokio::time::timeout(within, free).await.is_ok()
 }
 
-/// A build's process and all that it has started and that did not leave its group. As long as one of them lives, which the
-/// lock of the log tells, no other group has this number.
-struct Group(Pid);
-
-impl Group {
-    fn of(child: &Child) -> Option<Self> {
-        child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).map(Self)
-    }
-
-    /// For the next life of the backend.
-    fn write_down(&self, dir: &Path) {
-        let path = dir.join(GROUP);
-        if let Err(error) = files::write_atomic(&path, format!("{}\n", self.0.as_raw_nonzero()).as_bytes()) {
-            tracing::warn!(%error, "a build that outlives this backend can not be stopped by the next one");
-        }
-    }
-
-    /// The group of a build that began before this long, by what an earlier life wrote down.
-    fn written_down(dir: &Path, before: Duration) -> Option<Self> {
-        let path = dir.join(GROUP);
-        let began = path.metadata().and_then(|m| m.modified()).ok()?;
-        // A clock that was set back makes a build look younger than it is: it has its time again.
-        (began.elapsed().unwrap_or_default() >= before).then_some(())?;
-        std::fs::read_to_string(path).ok()?.trim().parse().ok().filter(|id| *id > 1).and_then(Pid::from_raw).map(Self)
-    }
-
-    /// Asks the build itself to save and end; a second signal to what it has started would cut that short.
-    fn ask(&self) {
-        // It may have ended in this moment.
-        let _ = kill_process(self.0, Signal::TERM);
-    }
-
-    fn kill(&self) {
-        let _ = kill_process_group(self.0, Signal::KILL);
-    }
-}
-
 impl Runner for LocalRunner {
     fn describe(&self) -> String {
         let arguments: Vec<_> = self.arguments.iter().map(|a| a.to_string_lossy()).collect();
@@ -248,9 +244,8 @@ impl Runner for LocalRunner {
     }
 }
 
-const LOG: &str = "log";
-/// The number of the build's process group, in its folder; written when the build begins.
-const GROUP: &str = "group";
+/// The output of a build, in its folder.
+pub(super) const LOG: &str = "log";
 
 /// Whether the program is not there, or not one.
 fn is_missing(error: &std::io::Error) -> bool {

@@ -6,10 +6,13 @@
 //! under the same name until its end is written.
 
 mod entry;
+mod group;
 mod journal;
 mod local;
+mod pairs;
 mod runner;
 mod state;
+mod storages;
 mod supervisor;
 
 pub use entry::{Build, BuildEnd, Entry, Reason};
@@ -17,6 +20,7 @@ pub use journal::LoopJournal;
 pub use local::{BuildLimits, LocalRunner};
 pub use runner::{BuildOrder, RunEnd, Runner, RunnerError, Running, Stop};
 pub use state::{Decision, State, Trigger, decide};
+pub use storages::TargetStorages;
 pub use supervisor::Supervisor;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

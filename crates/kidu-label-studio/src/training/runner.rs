@@ -14,6 +14,8 @@ pub struct BuildOrder {
     pub id: String,
     /// How many annotations are new to it.
     pub annotations: usize,
+    /// Projects with annotations of it that Label Studio has not written into its target storages.
+    pub unwritten: Vec<u64>,
     /// A folder of its own, for its log.
     pub dir: PathBuf,
 }

@@ -1,13 +1,13 @@
 //! What the journal's entries amount to, and what is to be done about it. Pure: no clock, no file.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{Build, BuildEnd, Entry, Reason};
+use super::{Build, BuildEnd, Entry, Reason, pairs};
 use crate::{endpoint::ModelName, event::Event};
 
 /// Builds that are kept for `/versions` and `/status`.
@@ -29,6 +29,12 @@ pub struct State {
     pending: HashSet<AnnotationKey>,
     /// What the current build has taken over.
     taken: HashSet<AnnotationKey>,
+    /// Projects with pending annotations that Label Studio has not written into its target storages.
+    #[serde(default)]
+    unwritten: BTreeSet<u64>,
+    /// The same of the current build.
+    #[serde(default)]
+    taken_unwritten: BTreeSet<u64>,
     asked: bool,
     /// The first and the last change that is pending.
     first: Option<u64>,
@@ -41,29 +47,6 @@ pub struct State {
     builds: VecDeque<Build>,
     models: VecDeque<(ModelName, u64)>,
     events: u64,
-}
-
-/// A map as a list of pairs: keys of JSON are texts.
-mod pairs {
-    use std::{collections::HashMap, hash::Hash};
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
-        map: &HashMap<K, V>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(map)
-    }
-
-    pub(super) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<HashMap<K, V>, D::Error>
-    where
-        K: Deserialize<'de> + Eq + Hash,
-        V: Deserialize<'de>,
-        D: Deserializer<'de>,
-    {
-        Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
-    }
 }
 
 /// When a build starts.
@@ -136,6 +119,9 @@ impl State {
             self.pending.insert(key);
             news = true;
         }
+        if let (true, true, Some(project)) = (news, event.is_unwritten(), event.project) {
+            self.unwritten.insert(project);
+        }
         // Who asks again for what is being built gets that build.
         let covered = self.current.is_some() && self.pending.is_empty();
         if event.train && !covered {
@@ -150,6 +136,7 @@ impl State {
 
     fn plan(&mut self, at: u64, build: &str, reason: Reason) {
         self.taken = std::mem::take(&mut self.pending);
+        self.taken_unwritten = std::mem::take(&mut self.unwritten);
         (self.asked, self.first, self.misconfigured) = (false, None, false);
         self.current = Some(Build {
             id: build.into(),
@@ -166,12 +153,14 @@ impl State {
     fn end(&mut self, at: u64, build: &str, end: BuildEnd, detail: &str) {
         let Some(mut done) = self.current.take_if(|c| c.id == build) else { return };
         let taken = std::mem::take(&mut self.taken);
+        let unwritten = std::mem::take(&mut self.taken_unwritten);
         match end {
             BuildEnd::Succeeded | BuildEnd::Refused => self.failures = 0,
             BuildEnd::Failed | BuildEnd::Misconfigured => {
                 self.failures = self.failures.saturating_add(1);
                 self.failed_at = at;
                 self.misconfigured = end == BuildEnd::Misconfigured;
+                self.unwritten.extend(unwritten);
                 if !taken.is_empty() {
                     self.pending.extend(taken);
                     self.first.get_or_insert(at);
@@ -204,6 +193,11 @@ impl State {
     /// Events so far.
     pub fn events(&self) -> u64 {
         self.events
+    }
+
+    /// Projects of the current build with annotations that Label Studio has not written into its target storages.
+    pub fn unwritten(&self) -> Vec<u64> {
+        self.taken_unwritten.iter().copied().collect()
     }
 
     /// The build that was planned and has not ended.
@@ -337,6 +331,25 @@ mod tests {
         restarted.forget_misconfiguration();
         assert_eq!(decide(&restarted, &TRIGGER, 1000, false), Decision::Plan(Reason::Annotations));
         assert_eq!(at(&[wrong, vec![event(300, &[], true)]].concat(), 400), Decision::Plan(Reason::Asked));
+    }
+
+    #[test]
+    fn what_was_made_in_bulk_is_to_be_written_before_the_build_that_takes_it() {
+        let bulk = |at: u64, ids: &[u64]| match event(at, ids, false) {
+            Entry::Event { at, event } => {
+                Entry::Event { at, event: Event { action: "ANNOTATIONS_CREATED".into(), ..event } }
+            }
+            other => other,
+        };
+        let begun = vec![bulk(0, &[1]), planned(1, "a")];
+        assert_eq!(State::of(&begun).unwritten(), [1]);
+        let next = |end| [begun.clone(), vec![ended(2, "a", end), event(3, &[2], false), planned(4, "b")]].concat();
+        assert!(State::of(&next(BuildEnd::Succeeded)).unwritten().is_empty());
+        assert_eq!(State::of(&next(BuildEnd::Failed)).unwritten(), [1]);
+        assert!(State::of(&[event(0, &[1], false), planned(1, "a")]).unwritten().is_empty(), "written at once");
+        let repeated =
+            [begun.clone(), vec![ended(2, "a", BuildEnd::Succeeded), bulk(0, &[1]), planned(4, "b")]].concat();
+        assert!(State::of(&repeated).unwritten().is_empty(), "a repeated event brings nothing");
     }
 
     #[test]

@@ -116,9 +116,13 @@ fn the_machines_own_network_is_not_asked() {
     assert!(inside.asked().is_empty(), "{:?}", inside.asked());
     let told = |code: &str| studio.metric(&format!("kidu_label_studio_task_failures_total{{code=\"{code}\"}}"));
     assert_eq!((told("private_address"), told("outside"), told("no_label_studio")), (5.0, 4.0, 1.0));
+    // Label Studio tells nobody; the page does.
+    let page = studio.get("/status").text();
+    assert!(page.contains("12 of 12") && page.contains("--allow-private"), "{page}");
     // What is allowed is allowed.
     let allowed = Studio::start(&dir.path().join("other"), good(), &["--allow-private", &inside.host()]);
     check_prediction(&allowed.predict(&[inside.url("/a.jpg")])[0], "rec@3");
+    assert!(!allowed.get("/status").text().contains("without a prediction"));
     let listed = Studio::start(
         &dir.path().join("listed"),
         good(),

@@ -5,11 +5,13 @@
 mod batch;
 mod exchanges;
 mod guard;
+mod hanging;
 #[cfg(feature = "aws")]
 mod lambda;
 mod matrix;
 mod model;
 mod process;
 mod sdk;
+mod storages;
 mod support;
 mod tls;

@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 use crate::support::{CLASSES, Endpoint, bundle, json_of, wait_for};
 
 /// The real binary.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    address: SocketAddr,
-    log: PathBuf,
+    pub(crate) address: SocketAddr,
+    pub(crate) log: PathBuf,
 }
 
 impl Process {
@@ -29,7 +29,7 @@ impl Process {
         Self::start_in(scratch, endpoint, more, &[])
     }
 
-    fn start_in(scratch: &Path, endpoint: &str, more: &[&str], variables: &[(&str, String)]) -> Self {
+    pub(crate) fn start_in(scratch: &Path, endpoint: &str, more: &[&str], variables: &[(&str, String)]) -> Self {
         let log = scratch.join("log");
         let file = fs::File::options().create(true).append(true).open(&log).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_kidu-label-studio"))
@@ -53,13 +53,13 @@ impl Process {
         Self { address: told.parse().unwrap(), child, log }
     }
 
-    fn event(&self, body: &Value) -> u16 {
+    pub(crate) fn event(&self, body: &Value) -> u16 {
         let mut client = HttpClient::new(self.address);
         let headers = [("x-kidu-webhook-secret", "0123456789abcdef-never-shown")];
         client.send("POST", "/webhook", &headers, body.to_string().as_bytes()).unwrap().status
     }
 
-    fn versions(&self) -> Value {
+    pub(crate) fn versions(&self) -> Value {
         json_of(&HttpClient::new(self.address).get("/versions").unwrap())
     }
 
@@ -68,11 +68,11 @@ impl Process {
         assert!(sent.success());
     }
 
-    fn wait(&mut self) -> Option<i32> {
+    pub(crate) fn wait(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -86,7 +86,7 @@ impl Drop for Process {
 }
 
 /// A program in the place of `kidu`: notes when each build begins and ends, and that no two run at a time.
-fn program(scratch: &Path, body: &str) -> String {
+pub(crate) fn program(scratch: &Path, body: &str) -> String {
     let path = scratch.join("kidu");
     let text = format!(
         "#!/bin/sh\nmkdir \"$SCRATCH/busy\" || {{ echo overlap >> \"$SCRATCH/notes\"; exit 1; }}\n\
@@ -98,11 +98,11 @@ fn program(scratch: &Path, body: &str) -> String {
     path.display().to_string()
 }
 
-fn notes(scratch: &Path) -> Vec<String> {
+pub(crate) fn notes(scratch: &Path) -> Vec<String> {
     fs::read_to_string(scratch.join("notes")).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-fn annotation(id: u64, time: u64) -> Value {
+pub(crate) fn annotation(id: u64, time: u64) -> Value {
     let annotation =
         json!({"id": id, "result": [{}], "updated_at": format!("2026-11-26T00:00:{time:02}Z"), "created_at": "2026"});
     json!({"action": "ANNOTATION_CREATED", "annotation": annotation, "project": {"id": 1, "token": "t0ken"}})
@@ -113,20 +113,20 @@ fn entries(scratch: &Path) -> Vec<Entry> {
     text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
 }
 
-struct Scene {
-    dir: tempfile::TempDir,
-    endpoint: Endpoint,
+pub(crate) struct Scene {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) endpoint: Endpoint,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         bundle(&dir.path().join("bundle"), &CLASSES);
         let endpoint = Endpoint::of_bundle(&dir.path().join("bundle"));
         Self { dir, endpoint }
     }
 
-    fn start(&self, more: &[&str]) -> Process {
+    pub(crate) fn start(&self, more: &[&str]) -> Process {
         Process::start(self.dir.path(), &self.endpoint.url(), more)
     }
 }
@@ -283,66 +283,6 @@ fn sigterm_ends_in_order_and_the_build_goes_on_next_time() {
     wait_for("its end", || process.versions()["builds"].as_array().is_some_and(|b| b.len() == 1));
     let begun: BTreeSet<String> = notes(scratch).into_iter().filter(|n| n.starts_with("begin")).collect();
     assert_eq!(begun.len(), 1, "one build: {begun:?}");
-}
-
-/// A build that never ends, whose child would outlive it.
-const HANGING: &str = "sleep 600 &\necho halfway\nwait";
-
-/// The only build has failed for the time that it took, and nothing of it is left.
-fn timed_out(process: &Process, scratch: &Path) {
-    wait_for("the build's end", || process.versions()["builds"].as_array().is_some_and(|b| b.len() == 1));
-    let build = process.versions()["builds"][0].clone();
-    assert_eq!(build["end"], "failed", "{build}");
-    let detail = build["detail"].as_str().unwrap();
-    assert!(detail.contains("--build-timeout") && detail.ends_with("halfway"), "{detail}");
-    assert_eq!(process.versions()["pending_annotations"], 1, "nothing was learned from it");
-    let page = HttpClient::new(process.address).get("/status").unwrap().text();
-    assert!(page.contains("--build-timeout"), "{page}");
-    let log = scratch.join("state/builds").join(build["id"].as_str().unwrap()).join("log");
-    assert!(fs::File::open(log).unwrap().try_lock().is_ok(), "a process of the build still has its log");
-}
-
-#[test]
-fn a_build_that_hangs_is_stopped_with_its_children_and_has_failed() {
-    let scene = Scene::new();
-    let scratch = scene.dir.path();
-    let kidu = program(scratch, HANGING);
-    let process = scene.start(&[
-        "--train-after",
-        "1",
-        "--debounce",
-        "0",
-        "--build-timeout",
-        "1",
-        "--build-program",
-        &kidu,
-        "--build-arg",
-        "x=1",
-    ]);
-    process.event(&annotation(1, 0));
-    timed_out(&process, scratch);
-}
-
-#[test]
-fn a_hanging_build_that_outlives_its_backend_is_stopped_by_the_next() {
-    let scene = Scene::new();
-    let scratch = scene.dir.path();
-    let kidu = program(scratch, HANGING);
-    let start = |timeout: &str| {
-        let more = ["--train-after", "1", "--debounce", "0", "--build-timeout", timeout];
-        scene.start(&[&more[..], &["--build-program", &kidu, "--build-arg", "x=1"]].concat())
-    };
-    let process = start("600");
-    process.event(&annotation(1, 0));
-    let begun = || fs::read_dir(scratch.join("state/builds")).is_ok_and(|mut d| d.any(|b| halfway(&b.unwrap().path())));
-    wait_for("the build runs", begun);
-    process.kill();
-    timed_out(&start("1"), scratch);
-}
-
-/// Whether a build has written its line, and its group is known.
-fn halfway(dir: &Path) -> bool {
-    fs::read_to_string(dir.join("log")).is_ok_and(|l| l.contains("halfway")) && dir.join("group").is_file()
 }
 
 #[test]
