@@ -50,29 +50,58 @@ impl HttpClient {
     /// # Errors
     /// [`io::ErrorKind::ConnectionRefused`] where nobody listens; others when the connection breaks.
     pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let stream = TcpStream::connect(self.address)?;
-                stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                BufReader::new(stream)
-            }
-        };
-        let mut head =
-            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n", self.address, body.len());
+        let mut message = self.head(method, path, headers, body.len()).into_bytes();
+        message.extend_from_slice(body);
+        let mut connection = self.connect()?;
+        connection.get_mut().write_all(&message)?;
+        self.answer(connection, method == "HEAD")
+    }
+
+    fn head(&self, method: &str, path: &str, headers: &[(&str, &str)], length: usize) -> String {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}\r\n", self.address);
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }
-        head += "\r\n";
-        let mut message = head.into_bytes();
-        message.extend_from_slice(body);
-        connection.get_mut().write_all(&message)?;
-        let answer = read_answer(&mut connection, method == "HEAD")?;
+        head + "\r\n"
+    }
+
+    fn connect(&mut self) -> io::Result<BufReader<TcpStream>> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let stream = TcpStream::connect(self.address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(BufReader::new(stream))
+    }
+
+    fn answer(&mut self, mut connection: BufReader<TcpStream>, no_body: bool) -> io::Result<Answer> {
+        let answer = read_answer(&mut connection, no_body)?;
         if answer.header("connection") != Some("close") {
             self.connection = Some(connection);
         }
         Ok(answer)
+    }
+
+    /// Whether the last answer left the connection open.
+    pub fn is_kept(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// `POST` over a slow line: so many bytes of the body at a time, with a pause after each, and nothing is read before
+    /// all is sent, as many clients do it.
+    ///
+    /// # Errors
+    /// As [`HttpClient::send`]; also when the server stops reading before the body has ended.
+    pub fn post_slowly(&mut self, path: &str, body: &[u8], piece: usize, pause: Duration) -> io::Result<Answer> {
+        let head = self.head("POST", path, &[("content-type", "image/jpeg")], body.len());
+        let mut connection = self.connect()?;
+        connection.get_mut().write_all(head.as_bytes())?;
+        for piece in body.chunks(piece) {
+            connection.get_mut().write_all(piece)?;
+            std::thread::sleep(pause);
+        }
+        self.answer(connection, false)
     }
 
     /// `GET`.

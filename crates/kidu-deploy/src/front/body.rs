@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::{
     sync::Notify,
@@ -100,11 +100,7 @@ impl std::error::Error for Cut {}
 #[derive(Debug)]
 pub(super) struct Upload {
     inner: Incoming,
-    most: u64,
     left: u64,
-    /// Once it is too large, how much more is thrown away: many clients look at the answer only after they have sent
-    /// everything.
-    patience: Option<u64>,
     deadline: Pin<Box<Sleep>>,
     progress: Arc<Progress>,
 }
@@ -114,7 +110,12 @@ impl Upload {
         if inner.is_end_stream() {
             progress.upload_ends(UploadEnd::Whole);
         }
-        Self { inner, most, left: most, patience: None, deadline: Box::pin(sleep(timeout)), progress }
+        Self { inner, left: most, deadline: Box::pin(sleep(timeout)), progress }
+    }
+
+    /// Throws it away, as far as it goes.
+    pub(super) async fn skip(mut self) {
+        while let Some(Ok(_)) = self.frame().await {}
     }
 
     fn cut(&self, end: UploadEnd, cut: Cut) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
@@ -131,13 +132,9 @@ impl HttpBody for Upload {
         loop {
             let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
                 ready!(self.deadline.as_mut().poll(cx));
-                return match self.patience {
-                    Some(_) => self.cut(UploadEnd::TooLarge, Cut::TooLarge),
-                    None => self.cut(UploadEnd::TimedOut, Cut::TimedOut),
-                };
+                return self.cut(UploadEnd::TimedOut, Cut::TimedOut);
             };
             let data = match frame {
-                None if self.patience.is_some() => return self.cut(UploadEnd::TooLarge, Cut::TooLarge),
                 None => {
                     self.progress.upload_ends(UploadEnd::Whole);
                     return Poll::Ready(None);
@@ -149,17 +146,8 @@ impl HttpBody for Upload {
                     Err(_) => continue,
                 },
             };
-            let len = data.len() as u64;
-            if let Some(patience) = &mut self.patience {
-                match patience.checked_sub(len) {
-                    Some(rest) => *patience = rest,
-                    None => return self.cut(UploadEnd::TooLarge, Cut::TooLarge),
-                }
-                continue;
-            }
-            let Some(left) = self.left.checked_sub(len) else {
-                self.patience = Some(self.most.saturating_mul(2));
-                continue;
+            let Some(left) = self.left.checked_sub(data.len() as u64) else {
+                return self.cut(UploadEnd::TooLarge, Cut::TooLarge);
             };
             self.left = left;
             if self.inner.is_end_stream() {
@@ -231,7 +219,9 @@ impl HttpBody for Download {
 
 impl Drop for Download {
     fn drop(&mut self) {
-        let Some(exchange) = self.exchange.take() else { return };
+        let Some(exchange) = self.exchange.take() else {
+            return;
+        };
         if let Some(sender) = self.sender.take().filter(|_| !self.broken && self.inner.is_end_stream()) {
             exchange.backend().give_back(sender);
         }

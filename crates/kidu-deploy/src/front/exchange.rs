@@ -3,9 +3,10 @@
 use std::{net::IpAddr, sync::Arc, sync::atomic::Ordering};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts};
+use http_body_util::Full;
+use hyper::body::{Body as _, Incoming};
+use kidu_http::Unread;
 use serde_json::json;
 
 use super::{
@@ -32,11 +33,21 @@ struct Problem(StatusCode, &'static str, String);
 
 impl Front {
     /// Answers a request: itself, or by the server whose turn it is.
-    pub(super) async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
-        let id = headers::request_id(request.headers());
-        let mut response = match self.own(&request) {
+    pub(super) async fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        unread: &Unread,
+    ) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let id = headers::request_id(&parts.headers);
+        let expects = parts.headers.contains_key(header::EXPECT);
+        let progress = Arc::new(Progress::new());
+        let limits = &self.limits;
+        let mut body = Some(Upload::new(body, limits.max_body, limits.body_timeout, Arc::clone(&progress)));
+        let mut response = match self.own(&parts) {
             Some(response) => response,
-            None => self.pass(request, peer, &id).await.unwrap_or_else(|problem| {
+            None => self.pass(parts, &mut body, &progress, peer, &id).await.unwrap_or_else(|problem| {
                 self.metrics.refused(self.environment);
                 let Problem(status, code, message) = &problem;
                 let environment = self.environment.name();
@@ -44,21 +55,30 @@ impl Front {
                 respond(problem)
             }),
         };
+        // Nobody wants it, but the next request is behind it. Who waits for `100 Continue` does not send it.
+        if let Some(body) = body.filter(|body| !expects && body.size_hint().lower() <= limits.max_body) {
+            body.skip().await;
+        }
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(headers::REQUEST_ID, value);
         }
-        if self.ending.load(Ordering::SeqCst) {
+        let whole = progress.upload_end() == Some(UploadEnd::Whole);
+        if whole {
+            unread.done();
+        }
+        // A body that was not read to its end leaves the connection in the middle of it.
+        if !whole || self.ending.load(Ordering::SeqCst) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
 
     /// The front's own pages.
-    fn own(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
-        if request.method() != Method::GET {
+    fn own(&self, request: &Parts) -> Option<Response<Body>> {
+        if request.method != Method::GET {
             return None;
         }
-        let (media_type, text) = match request.uri().path() {
+        let (media_type, text) = match request.uri.path() {
             "/metrics" => (kidu_telemetry::metrics::MEDIA_TYPE, self.metrics.text()),
             "/status" => ("text/html; charset=utf-8", self.board.page()),
             "/status.css" => ("text/css; charset=utf-8", crate::status::STYLE.to_string()),
@@ -74,13 +94,15 @@ impl Front {
         Some(response)
     }
 
+    /// Takes the body when it goes to a server, and gives it back where none has begun to read it.
     async fn pass(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        mut parts: Parts,
+        body: &mut Option<Upload>,
+        progress: &Arc<Progress>,
         peer: IpAddr,
         id: &str,
     ) -> Result<Response<Body>, Problem> {
-        let (mut parts, body) = request.into_parts();
         if parts.method == Method::CONNECT {
             let message = "the front opens no tunnels".into();
             return Err(Problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message));
@@ -88,26 +110,31 @@ impl Front {
         if headers::is_admin(&parts.uri) {
             return Err(Problem(StatusCode::NOT_FOUND, "not_found", "the front does not pass this path on".into()));
         }
-        let stated = parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-        if stated.is_some_and(|bytes| bytes > self.limits.max_body) {
-            if !parts.headers.contains_key(header::EXPECT) {
-                self.discard(body).await;
-            }
+        let Some(upload) = body.take_if(|body| body.size_hint().lower() <= self.limits.max_body) else {
             return Err(self.too_large());
-        }
+        };
         headers::strip(&mut parts.headers);
         headers::announce(&mut parts.headers, peer, id);
-        let progress = Arc::new(Progress::new());
         let mut path: String = parts.uri.path().to_owned();
         path.truncate(path.floor_char_boundary(128));
         let about = About { id: id.into(), method: parts.method.to_string(), path, ..About::default() };
         let counts = parts.method == Method::POST;
         // Whatever form the client gave it, the server gets a path.
         let target = parts.uri.path_and_query().map_or("/", |p| p.as_str());
-        parts.uri = Uri::try_from(target).map_err(|e| Problem(StatusCode::BAD_REQUEST, "malformed", e.to_string()))?;
+        parts.uri = match Uri::try_from(target) {
+            Ok(uri) => uri,
+            Err(error) => {
+                *body = Some(upload);
+                return Err(Problem(StatusCode::BAD_REQUEST, "malformed", error.to_string()));
+            }
+        };
         parts.version = http::Version::HTTP_11;
-        let body = Upload::new(body, self.limits.max_body, self.limits.body_timeout, Arc::clone(&progress));
-        self.send(Request::from_parts(parts, body), &progress, counts, about).await
+        let request = Request::from_parts(parts, upload);
+        let sent = self.send(request, progress, counts, about).await;
+        sent.map_err(|(problem, unsent)| {
+            *body = unsent.map(Request::into_body);
+            problem
+        })
     }
 
     /// To the server whose turn it is; to another one as long as nothing was sent.
@@ -117,30 +144,32 @@ impl Front {
         progress: &Arc<Progress>,
         counts: bool,
         about: About,
-    ) -> Result<Response<Body>, Problem> {
+    ) -> Result<Response<Body>, (Problem, Option<Request<Upload>>)> {
         let mut tried: Vec<Arc<Backend>> = Vec::new();
         loop {
             let about = About { retries: tried.len() as u32, ..about.clone() };
             let Some(mut exchange) = self.begin(&tried, progress, counts, about) else {
-                return Err(match tried.is_empty() {
-                    true => {
-                        Problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "no version is in service here".into())
-                    }
-                    false => Problem(StatusCode::BAD_GATEWAY, "bad_gateway", "no server can be reached".into()),
-                });
+                let (status, code, message) = match tried.is_empty() {
+                    true => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", "no version is in service here"),
+                    false => (StatusCode::BAD_GATEWAY, "bad_gateway", "no server can be reached"),
+                };
+                return Err((Problem(status, code, message.into()), Some(request)));
             };
             match self.send_to(exchange.backend(), request, progress).await {
-                Sent::Answered(sender, response) => return Ok(self.returned(exchange, sender, response)),
+                Sent::Answered(sender, response) => {
+                    return Ok(self.returned(exchange, sender, response));
+                }
                 Sent::Unsent(back, why) => {
                     exchange.failed(StatusCode::BAD_GATEWAY, &why);
                     self.metrics.retried(self.environment);
                     tried.push(Arc::clone(exchange.backend()));
                     request = back;
                 }
-                Sent::Lost(why) => return Err(self.lost(exchange, progress, &why)),
+                Sent::Lost(why) => return Err((self.lost(exchange, progress, &why), None)),
                 Sent::TimedOut => {
                     exchange.failed(StatusCode::GATEWAY_TIMEOUT, "no answer in time");
-                    return Err(Problem(StatusCode::GATEWAY_TIMEOUT, "deadline_exceeded", "no answer in time".into()));
+                    let problem = Problem(StatusCode::GATEWAY_TIMEOUT, "deadline_exceeded", "no answer in time".into());
+                    return Err((problem, None));
                 }
             }
         }
@@ -204,21 +233,6 @@ impl Front {
         let message = format!("the body is larger than {} bytes", self.limits.max_body);
         Problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
-
-    /// Throws a body away, to a bound: many clients look at the answer only after they have sent everything.
-    async fn discard(&self, mut body: Incoming) {
-        let mut left = self.limits.max_body.saturating_mul(2);
-        let all = async {
-            while let Some(Ok(frame)) = body.frame().await {
-                let len = frame.data_ref().map_or(0, Bytes::len) as u64;
-                match left.checked_sub(len) {
-                    Some(rest) => left = rest,
-                    None => return,
-                }
-            }
-        };
-        let _ = tokio::time::timeout(self.limits.body_timeout, all).await;
-    }
 }
 
 fn respond(Problem(status, code, message): Problem) -> Response<Body> {
@@ -229,10 +243,6 @@ fn respond(Problem(status, code, message): Problem) -> Response<Body> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT | StatusCode::BAD_REQUEST) {
-        // The rest of the body is still on its way.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

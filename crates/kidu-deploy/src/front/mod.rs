@@ -21,6 +21,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+use kidu_http::{Linger, Patience};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -41,6 +42,8 @@ pub const VERSION: &str = "x-kidu-version";
 
 /// How long connections are still taken when the front was asked to end: clients learn it from their last answer.
 const LAST_CALL: Duration = Duration::from_millis(200);
+/// A client that has been answered and is silent so long has stopped sending.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// What clients may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +139,11 @@ impl Front {
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else { break };
             self.open(stream, peer, place, &graceful);
         }
-        drop(listener);
+        kidu_http::last_call(listener, |stream, peer| {
+            if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+                self.open(stream, peer, place, &graceful);
+            }
+        });
         if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
             let environment = self.environment.name();
             tracing::warn!(environment, seconds = drain.as_secs_f64(), "connections were still open at the end");
@@ -172,9 +179,15 @@ impl Front {
             .max_headers(64)
             .max_buf_size(32 << 10);
         let front = Arc::clone(self);
+        let patience = Patience {
+            whole: self.limits.body_timeout,
+            idle: self.limits.body_timeout.min(SILENCE),
+            bytes: self.limits.max_body.saturating_mul(4),
+        };
+        let (stream, unread) = Linger::new(stream, patience);
         let answer = service_fn(move |request: hyper::Request<Incoming>| {
-            let front = Arc::clone(&front);
-            async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer.ip()).await) }
+            let (front, unread) = (Arc::clone(&front), unread.clone());
+            async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer.ip(), &unread).await) }
         });
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), answer));
         let front = Arc::clone(self);

@@ -36,7 +36,11 @@ struct Running {
 }
 
 fn start() -> Running {
-    let front = Front::new(Environment::Production, LIMITS, Arc::new(Metrics::default()), Arc::new(Board::default()));
+    start_with(LIMITS)
+}
+
+fn start_with(limits: Limits) -> Running {
+    let front = Front::new(Environment::Production, limits, Arc::new(Metrics::default()), Arc::new(Board::default()));
     let (end, ending) = watch::channel(false);
     let (told, address) = mpsc::channel();
     let serving = Arc::clone(&front);
@@ -308,4 +312,83 @@ fn connections_are_kept_and_closed_ones_replaced() {
     }
     assert_eq!(*connections.lock().unwrap(), 3);
     assert_eq!(client.send("HEAD", "/", &[], b"").unwrap().status, 200);
+}
+
+/// For bodies of some megabytes that take their time.
+const WIDE: Limits = Limits {
+    max_body: 4 << 20,
+    body_timeout: Duration::from_secs(20),
+    answer_timeout: Duration::from_secs(20),
+    ..LIMITS
+};
+
+/// Sends in pieces of 64 KiB, a third of a second for 3 MB.
+fn slowly(client: &mut HttpClient, path: &str, bytes: usize) -> std::io::Result<kidu_testing::Answer> {
+    client.post_slowly(path, &vec![7; bytes], 64 << 10, Duration::from_millis(7))
+}
+
+#[test]
+fn who_is_still_sending_sees_that_no_version_is_in_service() {
+    let running = start_with(WIDE);
+    let mut client = HttpClient::new(running.address);
+    for path in ["/", "/v1/predict", "/v1/predict"] {
+        let answer = slowly(&mut client, path, 3 << 20).unwrap();
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+        assert!(client.is_kept(), "a body that was read to its end leaves the connection usable");
+    }
+    running.front.route(vec![(backend(1, nowhere()), 1)]);
+    assert_eq!(slowly(&mut client, "/", 3 << 20).unwrap().status, 502);
+    assert_eq!(slowly(&mut client, "/admin/reload", 3 << 20).unwrap().status, 404);
+    assert!(client.is_kept());
+    // Who asks before sending is told before sending.
+    let mut stream = TcpStream::connect(running.address).unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n").unwrap();
+    let answer = kidu_testing::read_answer(&mut BufReader::new(stream), false).unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (502, Some("close")));
+}
+
+#[test]
+fn who_is_still_sending_sees_that_it_is_too_much() {
+    let running = start_with(WIDE);
+    running.front.route(vec![(backend(1, raw(|_, stream| respond(stream, "200 OK", "hi"))), 1)]);
+    for bytes in [(4 << 20) + 1, 12 << 20] {
+        let answer = slowly(&mut HttpClient::new(running.address), "/", bytes).unwrap();
+        assert_eq!((answer.status, answer.header("connection")), (413, Some("close")));
+    }
+    // Without a stated length it turns out as it arrives.
+    let mut stream = TcpStream::connect(running.address).unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+    let piece = [b"10000\r\n".as_slice(), &[7; 0x10000], b"\r\n"].concat();
+    for _ in 0..160 {
+        stream.write_all(&piece).unwrap();
+        thread::sleep(Duration::from_millis(2));
+    }
+    stream.write_all(b"0\r\n\r\n").unwrap();
+    assert_eq!(kidu_testing::read_answer(&mut BufReader::new(stream), false).unwrap().status, 413);
+}
+
+#[test]
+fn an_answer_before_the_end_of_the_body_comes_through() {
+    let running = start_with(WIDE);
+    // Answers what it has not read, as a server does that is overloaded.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || {
+                let mut some = [0; 1000];
+                let _ = stream.read(&mut some);
+                respond(&mut stream, "429 Too Many Requests\r\nconnection: close", "busy");
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            });
+        }
+    });
+    running.front.route(vec![(backend(1, address), 1)]);
+    let mut client = HttpClient::new(running.address);
+    for _ in 0..3 {
+        let answer = slowly(&mut client, "/", 3 << 20).unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (429, "busy"));
+    }
+    assert!(running.front.backends()[0].sample(None).requests >= 3);
 }

@@ -10,11 +10,16 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+use kidu_http::{Linger, Patience, Unread};
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -44,6 +49,8 @@ pub struct ConnectionLimits {
 
 /// Memory is counted in blocks.
 const BLOCK: usize = 1024;
+/// A client that has been answered and is silent so long has stopped sending.
+const SILENCE: Duration = Duration::from_secs(2);
 
 impl ConnectionLimits {
     pub(super) fn memory_permits(&self) -> usize {
@@ -71,9 +78,16 @@ pub(super) fn open(
         .max_buf_size(limits.max_head.max(8192));
     let counted = Arc::clone(&service);
     let local = peer.ip().is_loopback();
+    let patience = Patience {
+        whole: limits.body_timeout,
+        idle: limits.body_timeout.min(SILENCE),
+        bytes: 4 * service.settings().limits.max_body as u64,
+    };
+    let (stream, unread) = Linger::new(stream, patience);
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let (service, limits, memory) = (Arc::clone(&service), Arc::clone(&limits), Arc::clone(&memory));
-        async move { Ok::<_, Infallible>(exchange(request, local, &service, &limits, &memory).await) }
+        let unread = unread.clone();
+        async move { Ok::<_, Infallible>(exchange(request, local, &service, &limits, &memory, &unread).await) }
     });
     let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), answer));
     counted.metrics().connections.inc();
@@ -93,6 +107,7 @@ async fn exchange(
     service: &Arc<Service>,
     limits: &ConnectionLimits,
     memory: &Arc<Semaphore>,
+    unread: &Unread,
 ) -> hyper::Response<Full<Bytes>> {
     let start = Instant::now();
     let (parts, body) = incoming.into_parts();
@@ -103,16 +118,21 @@ async fn exchange(
         body: Bytes::new(),
         local,
     };
-    let has_body = Route::find(&request.method, &request.path).is_ok_and(Route::has_body);
-    let read = if has_body {
-        let most = service.settings().limits.max_body;
-        let read = Reader { body, most, memory, patient: !request.headers.contains_key(header::EXPECT) };
-        let read = tokio::time::timeout(limits.body_timeout, read.read(&request.headers)).await;
-        read.unwrap_or_else(|_| Err(Problem::new(Code::RequestTimeout, "the body did not arrive in time")))
+    let most = service.settings().limits.max_body;
+    let (read, whole) = if Route::find(&request.method, &request.path).is_ok_and(Route::has_body) {
+        let read = Reader { body, most, memory }.read(&request.headers);
+        let read = tokio::time::timeout(limits.body_timeout, read).await;
+        let read = read.unwrap_or_else(|_| Err(Problem::new(Code::RequestTimeout, "the body did not arrive in time")));
+        let whole = read.is_ok();
+        (read, whole)
     } else {
-        Ok(Bytes::new())
+        // Nobody wants it, but the next request is behind it. Who waits for `100 Continue` does not send it.
+        let skip = tokio::time::timeout(limits.body_timeout, skip(body, most));
+        (Ok(Bytes::new()), !request.headers.contains_key(header::EXPECT) && skip.await.unwrap_or(false))
     };
-    let refused = read.is_err();
+    if whole {
+        unread.done();
+    }
     let response = match read {
         Ok(body) => {
             request.body = body;
@@ -126,7 +146,7 @@ async fn exchange(
         }
     };
     // A body that was not read to its end leaves the connection in the middle of it.
-    to_hyper(response, refused || service.is_draining())
+    to_hyper(response, !whole || service.is_draining())
 }
 
 fn to_hyper(response: Response, close: bool) -> hyper::Response<Full<Bytes>> {
@@ -144,9 +164,22 @@ struct Reader<'a> {
     body: Incoming,
     most: usize,
     memory: &'a Arc<Semaphore>,
-    /// Whether the rest of a refused body is read and thrown away: many clients look at the answer only after they
-    /// have sent everything. Those that wait for `100 Continue` look before.
-    patient: bool,
+}
+
+/// Throws a body away; whether it ended within the limit.
+async fn skip(mut body: Incoming, most: usize) -> bool {
+    let mut left = most as u64;
+    if body.size_hint().lower() > left {
+        return false;
+    }
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return false };
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len) as u64) {
+            Some(rest) => left = rest,
+            None => return false,
+        }
+    }
+    true
 }
 
 /// A body and its share of the memory, which is given back with the last copy of it.
@@ -164,18 +197,9 @@ impl AsRef<[u8]> for Held {
 impl Reader<'_> {
     async fn read(mut self, headers: &HeaderMap) -> Result<Bytes, Problem> {
         let stated = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-        let held = match stated {
+        match stated {
             Some(bytes) if bytes > self.most => Err(too_long(bytes, self.most)),
-            stated => self.collect(stated).await,
-        };
-        match held {
-            Ok(held) => Ok(Bytes::from_owner(held)),
-            Err(problem) => {
-                if self.patient {
-                    self.discard().await;
-                }
-                Err(problem)
-            }
+            stated => self.collect(stated).await.map(Bytes::from_owner),
         }
     }
 
@@ -185,7 +209,9 @@ impl Reader<'_> {
         let mut reserved = stated.unwrap_or(0);
         while let Some(frame) = self.body.frame().await {
             let frame = frame.map_err(|e| Problem::new(Code::Malformed, format!("the body broke off ({e})")))?;
-            let Ok(data) = frame.into_data() else { continue };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
             let len = bytes.len() + data.len();
             if len > self.most {
                 return Err(too_long(len, self.most));
@@ -212,17 +238,5 @@ impl Reader<'_> {
             .try_acquire_many_owned(blocks)
             .map(Some)
             .map_err(|_| Problem::new(Code::Overloaded, "too many large requests are under way; try again later"))
-    }
-
-    /// Throws away what follows, to a bound.
-    async fn discard(&mut self) {
-        let mut left = 2 * self.most;
-        while let Some(Ok(frame)) = self.body.frame().await {
-            let len = frame.data_ref().map_or(0, Bytes::len);
-            match left.checked_sub(len) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
     }
 }

@@ -115,25 +115,32 @@ pub async fn serve<E>(
             service: Arc::clone(&service),
             graceful: &graceful,
         };
-        let accept = door.accept(&listener);
-        tokio::pin!(accept);
-        let outcome = tokio::select! {
-            outcome = end => outcome,
-            () = &mut accept => Ok(()),
+        let outcome = {
+            let accept = door.accept(&listener);
+            tokio::pin!(accept);
+            let outcome = tokio::select! {
+                outcome = end => outcome,
+                () = &mut accept => Ok(()),
+            };
+            service.drain();
+            if outcome.is_ok() {
+                // Answers carry `connection: close` from here on, so that busy clients leave by themselves.
+                let _ = tokio::time::timeout(shutdown.delay, &mut accept).await;
+            }
+            outcome
         };
-        service.drain();
-        if outcome.is_ok() {
-            // Answers carry `connection: close` from here on, so that busy clients leave by themselves.
-            let _ = tokio::time::timeout(shutdown.delay, &mut accept).await;
-        }
         // Connections that the system has taken for us already are ours to answer.
         while let Ok(Ok((stream, peer))) = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await {
             let Ok(place) = Arc::clone(&door.places).try_acquire_owned() else { break };
             door.open(stream, peer, place);
         }
+        kidu_http::last_call(listener, |stream, peer| {
+            if let Ok(place) = Arc::clone(&door.places).try_acquire_owned() {
+                door.open(stream, peer, place);
+            }
+        });
         outcome
     };
-    drop(listener);
     if tokio::time::timeout(shutdown.drain, graceful.shutdown()).await.is_err() {
         tracing::warn!(seconds = shutdown.drain.as_secs_f64(), "connections were still open at the end");
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use kidu_serve::{ServiceSettings, contract::RequestLimits, server::ConnectionLimits};
-use kidu_testing::{Answer, read_answer};
+use kidu_testing::{Answer, HttpClient, read_answer};
 use serde_json::Value;
 
 use crate::support::{Server, jpeg, limits, slow};
@@ -47,30 +47,37 @@ fn a_body_that_is_too_long_is_refused_before_and_while_it_arrives() {
     assert_eq!(server.client().post("/", "image/jpeg", &jpeg(1)).unwrap().status, 200);
 }
 
+/// Asks until that status comes, and does something before each time.
+fn wait(server: &Server, wanted: u16, mut before: impl FnMut()) -> Answer {
+    let start = Instant::now();
+    loop {
+        before();
+        let answer = server.client().post("/", "image/jpeg", &jpeg(1)).unwrap();
+        if answer.status == wanted {
+            return answer;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "{} {}", answer.status, answer.text());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn bodies_share_a_bounded_memory_that_comes_back() {
     let tight = ConnectionLimits { max_memory: 40_000, ..limits() };
     let server = Server::start_with(self::tight(), slow(Duration::ZERO), tight);
-    // Two that have stated their length and do not send it hold all there is.
-    let mut holders: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(server.address).unwrap()).collect();
-    for holder in &mut holders {
+    // Two that have stated their length and do not send it hold all there is. One that came while an image had its share
+    // is refused, and another takes its place.
+    let mut holders: Vec<TcpStream> = Vec::new();
+    let hold = || {
+        let mut holder = TcpStream::connect(server.address).unwrap();
         holder.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 19000\r\n\r\nx").unwrap();
-    }
-    let wait = |wanted: u16| {
-        let start = Instant::now();
-        loop {
-            let answer = server.client().post("/", "image/jpeg", &jpeg(1)).unwrap();
-            if answer.status == wanted {
-                return answer;
-            }
-            assert!(start.elapsed() < Duration::from_secs(20), "{} {}", answer.status, answer.text());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        std::thread::sleep(Duration::from_millis(20));
+        holder
     };
-    let refused = wait(429);
+    let refused = wait(&server, 429, || holders.push(hold()));
     assert_eq!((code(&refused), refused.header("retry-after")), ("overloaded".into(), Some("1")));
     drop(holders);
-    wait(200);
+    wait(&server, 200, || {});
 }
 
 #[test]
@@ -128,4 +135,38 @@ fn other_origins_may_ask_where_they_are_named_and_never_with_credentials() {
     assert_eq!(ask(&["https://a.example"], "POST", "https://a.example").as_deref(), Some("https://a.example"));
     assert_eq!(ask(&["https://a.example"], "OPTIONS", "https://b.example"), None);
     assert_eq!(ask(&["*"], "OPTIONS", "https://b.example").as_deref(), Some("*"));
+}
+
+#[test]
+fn who_is_still_sending_sees_the_refusal() {
+    let limits_of_requests = RequestLimits { max_body: 4 << 20, ..RequestLimits::default() };
+    let settings = ServiceSettings { limits: limits_of_requests, ..ServiceSettings::default() };
+    let server =
+        Server::start_with(settings, slow(Duration::ZERO), ConnectionLimits { max_memory: 5 << 20, ..limits() });
+    let (piece, pause) = (64 << 10, Duration::from_millis(5));
+    let ask = |client: &mut HttpClient, path: &str, bytes: usize| {
+        let answer = client.post_slowly(path, &vec![7; bytes], piece, pause).unwrap();
+        (answer.status, client.is_kept())
+    };
+    let mut client = server.client();
+    // Where no body is wanted it is read all the same, within the limits.
+    assert_eq!(ask(&mut client, "/nowhere", 3 << 20), (404, true));
+    assert_eq!(ask(&mut client, "/health", 3 << 20), (405, true));
+    for bytes in [(4 << 20) + 1, 10 << 20] {
+        assert_eq!(ask(&mut client, "/", bytes), (413, false));
+        assert_eq!(ask(&mut client, "/nowhere", bytes), (404, false));
+    }
+    // Nearly all memory is taken by one that does not send.
+    let mut holder = TcpStream::connect(server.address).unwrap();
+    holder.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4000000\r\n\r\nx").unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(ask(&mut client, "/", 3 << 20), (429, false));
+    drop(holder);
+    assert_eq!(client.post("/", "image/jpeg", &jpeg(1)).unwrap().status, 200);
+
+    // Too slow, and still sending when it is told so.
+    let quick = ConnectionLimits { body_timeout: Duration::from_secs(1), ..limits() };
+    let server = Server::start_with(tight(), slow(Duration::ZERO), quick);
+    let answer = server.client().post_slowly("/", &[7; 14_000], 1000, Duration::from_millis(100)).unwrap();
+    assert_eq!((answer.status, code(&answer)), (408, "request_timeout".into()));
 }

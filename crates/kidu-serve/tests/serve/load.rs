@@ -73,24 +73,34 @@ fn requests_that_wait_go_together() {
 
 #[test]
 fn nobody_computes_for_clients_that_have_gone() {
-    let server = Server::start(settings(64, Duration::from_secs(30)), slow(Duration::from_millis(100)));
+    let server = Server::start(settings(64, Duration::from_secs(30)), slow(Duration::from_millis(1000)));
     let image = jpeg(1);
-    for _ in 0..6 {
+    let ask = || {
         let mut stream = std::net::TcpStream::connect(server.address).unwrap();
         let head = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", image.len());
         std::io::Write::write_all(&mut stream, &[head.as_bytes(), &image].concat()).unwrap();
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let start = Instant::now();
-    loop {
-        let metrics = server.client().get("/metrics").unwrap().text();
-        let abandoned = metrics.lines().find_map(|l| l.strip_prefix("kidu_abandoned_total ")).unwrap();
-        if abandoned.parse::<u32>().unwrap() >= 4 {
-            return;
+        stream
+    };
+    let reach = |name: &str, least: u32| {
+        let start = Instant::now();
+        loop {
+            let metrics = server.client().get("/metrics").unwrap().text();
+            let value = metrics.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+            if value.trim().parse::<u32>().unwrap() >= least {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "{metrics}");
+            std::thread::sleep(Duration::from_millis(20));
         }
-        assert!(start.elapsed() < Duration::from_secs(20), "{metrics}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    };
+    // One is computed, the others wait and go.
+    let first = ask();
+    reach("kidu_connections ", 1);
+    std::thread::sleep(Duration::from_millis(200));
+    let others: Vec<_> = (0..5).map(|_| ask()).collect();
+    reach("kidu_queue_length ", 4);
+    drop((first, others));
+    reach("kidu_abandoned_total ", 4);
 }
 
 #[test]
