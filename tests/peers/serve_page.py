@@ -3,7 +3,7 @@
 
 Usage: serve_page.py URL IMAGE.jpg CORRUPT.jpg LABEL [SCREENSHOTS]
 
-LABEL is the class that the server finds in the image. Needs playwright and a Chromium on the PATH. Prints what was done;
+The bundle has the temperature and the metrics of FIGURES below. LABEL is the class that the server finds in the image. Needs playwright and a Chromium on the PATH. Prints what was done;
 exit code 1 where something does not hold. With SCREENSHOTS, a folder, pictures of the page are left there.
 """
 
@@ -16,6 +16,16 @@ from playwright.sync_api import expect, sync_playwright
 url, image, corrupt, label = sys.argv[1:5]
 screenshots = Path(sys.argv[5]) if len(sys.argv) > 5 else None
 chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+# What the page makes of the bundle's numbers.
+FIGURES = {
+    "lr": "1e-4",
+    "epochs": "12",
+    "test/acc": "0.9124",
+    "test/ece": "1.234e-5",
+    "throughput": "12346",
+    "Temperature": "1.377",
+}
 
 
 def use(page, name):
@@ -39,6 +49,9 @@ def use(page, name):
     assert all(abs(box[k] - heat[k]) < 1.5 for k in box), (box, heat)
     page.get_by_text("About the model").click()
     expect(page.locator("#about")).to_contain_text("test/acc")
+    rows = page.locator("#about tr").evaluate_all("all => all.map(r => [...r.children].map(c => c.textContent))")
+    shown = {name: value for name, value in rows if name in FIGURES}
+    assert shown == FIGURES, shown
     if screenshots:
         page.screenshot(path=screenshots / f"{name}.png", full_page=True)
 
