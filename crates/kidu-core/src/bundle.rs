@@ -156,6 +156,14 @@ impl Bundle {
         &self.dir
     }
 
+    /// SHA-256 of the manifest, which holds those of all other files: one number for the whole bundle.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn digest(&self) -> Result<Sha256Hex> {
+        Sha256Hex::of_file(&self.dir.join(Self::MANIFEST))
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> &BundleManifest {
         &self.manifest

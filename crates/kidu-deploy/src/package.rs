@@ -3,7 +3,10 @@
 use std::{fs, path::Path};
 
 use kidu_core::{Bundle, Sha256Hex, files, run::timestamp};
-use kidu_pipeline::{ModelVersion, Registry, Status, registry::model_hash};
+use kidu_pipeline::{
+    ModelVersion, Registry, Status,
+    registry::{kept_bundle, model_hash},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{DeployError, Result};
@@ -50,7 +53,7 @@ pub fn approved(registry: &Registry, version: u32) -> Result<ModelVersion> {
 /// As [`approved`], and [`DeployError::Core`] for a bundle that is not whole or a folder that cannot be written.
 pub fn package(registry: &Registry, version: u32, out: &Path) -> Result<Package> {
     let version = approved(registry, version)?;
-    let bundle = Bundle::open(&version.bundle_dir)?;
+    let bundle = kept_bundle(&version)?;
     let hash = model_hash(bundle.manifest());
     if hash != version.registered.model_hash {
         return Err(DeployError::Refused(format!(

@@ -42,6 +42,8 @@ pub struct EvaluateOptions {
     pub test_split_version: Option<String>,
     /// Which images were chosen, and why.
     pub judged: Option<Judged>,
+    /// [`kidu_core::Bundle::digest`] of the bundle that was judged. With it the registry refuses another one.
+    pub bundle_sha256: Option<String>,
     /// Content hash of each image, in order. With them the gate can compare this model with another image by image.
     pub item_hashes: Option<Vec<String>>,
 }
@@ -58,6 +60,7 @@ impl Default for EvaluateOptions {
             dataset_version: None,
             test_split_version: None,
             judged: None,
+            bundle_sha256: None,
             item_hashes: None,
         }
     }
@@ -90,6 +93,9 @@ pub struct Details {
     /// Which images were judged, and why these, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judged: Option<Judged>,
+    /// SHA-256 of the `bundle.json` that was judged, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle_sha256: Option<String>,
     /// Wilson's interval of the accuracy.
     pub accuracy_wilson: Interval,
     /// Percentile bootstrap interval of the accuracy.
@@ -290,6 +296,7 @@ pub fn evaluate(predictions: &Predictions, options: &EvaluateOptions) -> Result<
         dataset_version: options.dataset_version.clone(),
         test_split_version: options.test_split_version.clone(),
         judged: options.judged.clone(),
+        bundle_sha256: options.bundle_sha256.clone(),
         accuracy_wilson: interval::wilson(right, predictions.len() as u64, confidence)?,
         accuracy_bootstrap,
         top_k: top_k(&scores, &options.top_k)?,

@@ -154,6 +154,22 @@ pub enum Error {
         /// Why the change is refused and what is possible.
         reason: String,
     },
+    /// The evaluation is of another bundle than the one that is registered with it.
+    #[error(
+        "{} judged another bundle than {}: it names a bundle.json with the SHA-256 {judged:.12}, this one has \
+             {found:.12}. It was changed since, or the two never belonged together: judge it with `kidu evaluate \
+             --bundle {}` and register it with that evaluation", evaluation.display(), bundle.display(), bundle.display()
+    )]
+    OtherBundle {
+        /// The evaluation.
+        evaluation: PathBuf,
+        /// The bundle's folder.
+        bundle: PathBuf,
+        /// The digest that the evaluation names.
+        judged: String,
+        /// The bundle's.
+        found: String,
+    },
     /// A status is spelt wrong.
     #[error("unknown approval status '{given}'{}; use PendingManualApproval, Approved or Rejected",
             did_you_mean(nearest.as_deref()))]

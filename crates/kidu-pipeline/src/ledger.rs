@@ -63,6 +63,9 @@ pub struct Registered {
     pub model_hash: Sha256Hex,
     /// SHA-256 of the evaluation file.
     pub evaluation_hash: Sha256Hex,
+    /// SHA-256 of each file of the bundle, its manifest with them; nothing in entries of Kidu that did not record them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Sha256Hex>,
     /// Where it comes from.
     pub lineage: Lineage,
 }

@@ -161,7 +161,7 @@ impl Registry {
             check_transition(&version, to, reason.as_deref())?;
             if to == Status::Approved {
                 // What is approved may be deployed: it must be whole at this moment.
-                Bundle::open(&version.bundle_dir)?;
+                kept_bundle(&version)?;
             }
             let from = Some(version.status);
             let (time, version) = (timestamp(), number);
@@ -318,6 +318,42 @@ pub fn model_hash(manifest: &BundleManifest) -> Sha256Hex {
     ContentHasher::new("kidu model 1").field("model", what.to_string()).finish()
 }
 
+/// The bundle that the registry keeps of a version, if it is still what was registered, to its last byte.
+///
+/// # Errors
+/// [`Error::Core`] for one that is not whole or was edited.
+pub fn kept_bundle(version: &ModelVersion) -> Result<Bundle> {
+    let bundle = Bundle::open(&version.bundle_dir)?;
+    let digest = bundle.digest()?;
+    if version.registered.files.get(Bundle::MANIFEST).is_some_and(|recorded| *recorded != digest) {
+        let reason = "is not what was registered; register the bundle anew, with an evaluation of it";
+        return Err(kidu_core::Error::format(version.bundle_dir.join(Bundle::MANIFEST), reason).into());
+    }
+    Ok(bundle)
+}
+
+/// The digest of the bundle that an evaluation is of; nothing from Kidu that did not record it.
+///
+/// # Errors
+/// [`Error::Core`] for an evaluation that cannot be read.
+pub fn judged_bundle(evaluation: &Path) -> Result<Option<String>> {
+    let content: serde_json::Value = files::read_json(evaluation, "evaluation")?;
+    Ok(content.pointer("/kidu/bundle_sha256").and_then(|v| v.as_str()).map(str::to_owned))
+}
+
+/// Refuses an evaluation that is of another bundle, which includes one whose manifest was edited since.
+///
+/// # Errors
+/// [`Error::OtherBundle`]; [`Error::Core`] for what cannot be read.
+pub fn check_judged(bundle: &Bundle, evaluation: &Path) -> Result<()> {
+    let Some(judged) = judged_bundle(evaluation)? else { return Ok(()) };
+    let found = bundle.digest()?.to_string();
+    if judged == found {
+        return Ok(());
+    }
+    Err(Error::OtherBundle { evaluation: evaluation.into(), bundle: bundle.dir().into(), judged, found })
+}
+
 /// The same model on the same test set. Without a known test set, only the very same evaluation is the same.
 fn is_same(one: &Registered, two: &Registered) -> bool {
     let same_test = match (&one.lineage.test_version, &two.lineage.test_version) {
@@ -330,6 +366,7 @@ fn is_same(one: &Registered, two: &Registered) -> bool {
 /// Copies everything of a version into a folder and verifies the copy.
 fn stage(what: &Registration<'_>, staged: &Path) -> Result<Registered> {
     let bundle = Bundle::open(what.bundle)?;
+    check_judged(&bundle, what.evaluation)?;
     let names = std::iter::once(Bundle::MANIFEST).chain(bundle.manifest().files.keys().map(String::as_str));
     for name in names {
         copy(&bundle.dir().join(name), &staged.join("bundle").join(name))?;
@@ -337,7 +374,6 @@ fn stage(what: &Registration<'_>, staged: &Path) -> Result<Registered> {
     let copied = Bundle::open(&staged.join("bundle"))?;
     let evaluation = staged.join("evaluation.json");
     copy(what.evaluation, &evaluation)?;
-    files::read_json::<serde_json::Value>(&evaluation, "evaluation")?;
     for file in what.attachments {
         let name = file.file_name().ok_or_else(|| kidu_core::Error::format(file, "has no file name to keep"))?;
         if staged.join(name).exists() {
@@ -346,10 +382,13 @@ fn stage(what: &Registration<'_>, staged: &Path) -> Result<Registered> {
         copy(file, &staged.join(name))?;
     }
     files::write_json(&staged.join("lineage.json"), &what.lineage)?;
+    let mut files = copied.manifest().files.clone();
+    files.insert(Bundle::MANIFEST.into(), copied.digest()?);
     Ok(Registered {
         model: copied.manifest().model.clone(),
         model_hash: model_hash(copied.manifest()),
         evaluation_hash: Sha256Hex::of_file(&evaluation)?,
+        files,
         lineage: what.lineage.clone(),
     })
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use kidu_core::Bundle;
+
 use crate::{
     ledger::{LedgerEntry, ModelVersion, Status},
     lineage::StepLineage,
@@ -135,6 +137,7 @@ fn facts(version: &ModelVersion) -> Vec<Vec<String>> {
         ("bundle", version.bundle_dir.display().to_string()),
         ("evaluation", version.evaluation.display().to_string()),
         ("model hash", registered.model_hash.to_string()),
+        ("bundle.json", registered.files.get(Bundle::MANIFEST).map_or("unknown".into(), ToString::to_string)),
         ("dataset", lineage.dataset_version.clone()),
         ("test set", or_unknown(&lineage.test_version)),
         ("config hash", lineage.config_hash.clone()),

@@ -1,8 +1,10 @@
 //! What must not get through.
 
+use kidu_core::Bundle;
 use kidu_deploy::{
     DeployError,
     control::Command,
+    package::package,
     state::{Ending, Phase},
 };
 use serde_json::json;
@@ -37,6 +39,19 @@ fn what_is_not_approved_is_not_deployed() {
     assert!(ended.reason.as_ref().unwrap().contains("second thoughts"), "{ended:?}");
     let rollback = Command::Rollback { to: None, actor: "eve".into(), reason: None };
     assert!(supervisor.call(&rollback).unwrap_err().to_string().contains("no earlier version"));
+}
+
+#[test]
+fn what_was_edited_after_its_approval_is_not_packaged() {
+    let world = world(1);
+    world.approve(1);
+    let out = world.path().join("out");
+    let mut kept = Bundle::open(&world.registry().show(1).unwrap().bundle_dir).unwrap();
+    package(&world.registry(), 1, &out).unwrap();
+    // Nothing that the answers depend on: a metric that it boasts of.
+    kept.update(|manifest| manifest.metrics.extend([("test/acc".into(), 0.99)])).unwrap();
+    let told = package(&world.registry(), 1, &out).unwrap_err().to_string();
+    assert!(told.contains("bundle.json") && told.contains("is not what was registered"), "{told}");
 }
 
 /// The release of the only version ends in that step, in that way, for that reason.

@@ -1,10 +1,12 @@
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
+use kidu_core::{Bundle, BundleManifest};
 use kidu_pipeline::{
     Error, Lineage, Registry, Status, Transition,
-    registry::{Receipt, Registration},
+    registry::{Receipt, Registration, judged_bundle},
     text,
 };
+use serde_json::json;
 
 use crate::bench::{make_bundle, make_evaluation};
 
@@ -108,6 +110,56 @@ fn a_changed_bundle_cannot_be_approved() {
     let registry = Registry::open(dir.path(), "scenes").unwrap();
     fs::write(registry.show(1).unwrap().bundle_dir.join(kidu_core::Bundle::WEIGHTS), "evil").unwrap();
     assert!(registry.approve(1, "ada", None).unwrap_err().to_string().contains("does not match its recorded SHA-256"));
+    assert_eq!(registry.show(1).unwrap().status, Status::PendingManualApproval);
+}
+
+#[test]
+fn only_the_bundle_that_was_judged_is_registered_and_approved() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, evaluation) = (dir.path().join("bundle"), dir.path().join("evaluation.json"));
+    let mut bundle = make_bundle(&folder, "a", 1.0);
+    let digest = bundle.digest().unwrap();
+    let details = json!({"kidu": {"bundle_sha256": digest.as_str()}});
+    fs::write(&evaluation, details.to_string()).unwrap();
+    let what = Registration {
+        bundle: &folder,
+        evaluation: &evaluation,
+        attachments: &[],
+        lineage: lineage("t"),
+        status: Status::PendingManualApproval,
+        actor: "ada",
+    };
+    let registry = Registry::open(&dir.path().join("registry"), "scenes").unwrap();
+    registry.register(&what).unwrap();
+    let version = registry.show(1).unwrap();
+    let files: Vec<_> = version.registered.files.iter().map(|(name, hash)| (name.as_str(), hash)).collect();
+    let weights = &bundle.manifest().files[Bundle::WEIGHTS];
+    assert_eq!(files, [(Bundle::MANIFEST, &digest), (Bundle::WEIGHTS, weights)]);
+    assert!(text::model_show(&version).contains(digest.as_str()));
+
+    // A number of the manifest is edited after it was judged: a metric that it boasts of, or one of the model.
+    let changes: [fn(&mut BundleManifest); 2] =
+        [|m| m.metrics.extend([("val/acc".into(), 1.0)]), |m| m.temperature = 0.1];
+    for change in changes {
+        bundle = make_bundle(&folder, "a", 1.0);
+        fs::write(&evaluation, json!({"kidu": {"bundle_sha256": bundle.digest().unwrap()}}).to_string()).unwrap();
+        bundle.update(change).unwrap();
+        let error = registry.register(&what).unwrap_err();
+        let told = error.to_string();
+        assert!(matches!(error, Error::OtherBundle { .. }) && told.contains("kidu evaluate --bundle"), "{told}");
+    }
+    assert_eq!(registry.list().unwrap().len(), 1);
+    assert_eq!(fs::read_dir(registry.dir().join("versions")).unwrap().count(), 1, "nothing of it is left");
+    // An evaluation from before bundles were named.
+    fs::write(&evaluation, "{}").unwrap();
+    assert_eq!(judged_bundle(&evaluation).unwrap(), None);
+    assert_eq!(registry.register(&what).unwrap().version, 2);
+
+    // In the registry, too, what is edited is not approved.
+    let mut kept = Bundle::open(&version.bundle_dir).unwrap();
+    kept.update(|m| m.temperature = 0.1).unwrap();
+    let told = registry.approve(1, "ada", None).unwrap_err().to_string();
+    assert!(told.contains("bundle.json") && told.contains("register the bundle anew"), "{told}");
     assert_eq!(registry.show(1).unwrap().status, Status::PendingManualApproval);
 }
 

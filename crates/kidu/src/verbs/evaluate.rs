@@ -70,6 +70,7 @@ fn judge(
         dataset_version: Some(selection.dataset_version.clone()),
         test_split_version: Some(selection.version()),
         judged: Some(Judged { split: selection.which.name().into(), reason: selection.reason.clone() }),
+        bundle_sha256: Some(bundle.digest()?.to_string()),
         item_hashes: Some(items.iter().map(|i| i.sha256.to_string()).collect()),
         ..EvaluateOptions::default()
     };

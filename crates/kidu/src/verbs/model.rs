@@ -3,7 +3,7 @@
 use kidu_core::files;
 use kidu_pipeline::{
     Lineage, ModelRecord, ModelRegistry, ModelVersion, Registry,
-    registry::{Receipt, Registration},
+    registry::{Receipt, Registration, judged_bundle},
     text,
 };
 
@@ -104,6 +104,12 @@ pub(super) fn registration(
         Some(file) => files::read_json(file, "lineage")?,
         None => Lineage::collect(&arguments.model.bundle, &arguments.evaluation, None, None)?,
     };
+    if judged_bundle(&arguments.evaluation)?.is_none() {
+        let evaluation = arguments.evaluation.display();
+        ui::note(format!(
+            "warning: {evaluation} does not say which bundle it is of; `kidu evaluate` writes one that does"
+        ));
+    }
     let beside = files::parent_of(&arguments.evaluation);
     let attachments = ["predictions.csv", "report.html"].map(|n| beside.join(n)).into_iter().filter(|p| p.is_file());
     let receipt = register(&Registration {

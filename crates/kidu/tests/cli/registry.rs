@@ -127,6 +127,31 @@ fn a_changed_bundle_is_not_registered() {
     assert_eq!(model(dir, &["list", "--json"]).ok().json().as_array().unwrap().len(), 1);
 }
 
+/// The manifest says what becomes of the weights' answers; no hash in it covers itself.
+#[test]
+fn a_bundle_that_was_edited_after_it_was_judged_is_not_registered() {
+    let dir = scratch();
+    let dir = dir.path();
+    copy(&TRAINED.join("bundle"), &dir.join("bundle"));
+    run(dir, &["evaluate", "--bundle", "bundle", &set("data.root", &SCENES), "--out", "judged"]).ok();
+    let mut manifest: Value = serde_json::from_slice(&fs::read(dir.join("bundle/bundle.json")).unwrap()).unwrap();
+    manifest["temperature"] = json!(0.1);
+    fs::write(dir.join("bundle/bundle.json"), manifest.to_string()).unwrap();
+    let arguments = ["register", "--bundle", "bundle", "--evaluation", "judged/evaluation.json"];
+    model(dir, &arguments).fails(2, &["judged another bundle", "kidu evaluate --bundle bundle"]);
+    assert!(!dir.join("registry/kidu/ledger.jsonl").exists());
+    run(dir, &["evaluate", "--bundle", "bundle", &set("data.root", &SCENES), "--out", "again"]).ok();
+    let told = model(dir, &["register", "--bundle", "bundle", "--evaluation", "again/evaluation.json"]).ok();
+    assert!(!told.err.contains("warning"), "{}", told.err);
+
+    // As evaluations were before they named their bundle.
+    let mut old: Value = serde_json::from_slice(&fs::read(dir.join("again/evaluation.json")).unwrap()).unwrap();
+    old["kidu"].as_object_mut().unwrap().remove("bundle_sha256").unwrap();
+    fs::write(dir.join("old.json"), old.to_string()).unwrap();
+    let told = model(dir, &["register", "--bundle", "bundle", "--evaluation", "old.json"]).ok();
+    assert!(told.err.contains("warning: old.json does not say which bundle"), "{}", told.err);
+}
+
 #[test]
 fn an_empty_registry_is_no_error() {
     let dir = scratch();

@@ -12,7 +12,7 @@ use kidu_pipeline::{
     ModelRecord,
     ledger::entry_text,
     model_registry::{EVALUATION_HASH, MODEL, MODEL_HASH, TEST_SET, facts_of},
-    registry::{Receipt, Registration, model_hash},
+    registry::{Receipt, Registration, check_judged, model_hash},
 };
 
 use super::{ModelPackages, Publication, approval, record};
@@ -32,6 +32,7 @@ struct Known {
 impl Known {
     fn of(what: &Registration<'_>) -> Result<Self> {
         let bundle = Bundle::open(what.bundle)?;
+        check_judged(&bundle, what.evaluation)?;
         Ok(Self {
             model: bundle.manifest().model.clone(),
             model_hash: model_hash(bundle.manifest()),
