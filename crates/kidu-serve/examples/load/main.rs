@@ -1,7 +1,12 @@
 //! Load on a server, and what it costs: start to first prediction, latency, throughput, memory, overhead.
 //!
 //! `cargo run --release -p kidu-serve --example load -- --server target/release/kidu-serve --bundle DIR IMAGE...`
+//!
+//! With `--overload 2` then twice as many requests a second as it has answered, without waiting for answers; with
+//! `--end-at N` the server gets SIGTERM before the N-th of them.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for developers")]
+
+mod open;
 
 use std::{
     collections::BTreeMap,
@@ -41,6 +46,15 @@ struct Options {
     /// How many cold starts are measured.
     #[arg(long, default_value_t = 9)]
     starts: usize,
+    /// Send so many times as many requests a second as were answered, whether or not answers come.
+    #[arg(long)]
+    overload: Option<f64>,
+    /// Requests of the overload.
+    #[arg(long, default_value_t = 10_000)]
+    overload_requests: usize,
+    /// Send the server SIGTERM before this request of the overload.
+    #[arg(long)]
+    end_at: Option<usize>,
     /// More options for the server.
     #[arg(long, value_delimiter = ' ', allow_hyphen_values = true)]
     with: Vec<String>,
@@ -183,13 +197,49 @@ fn main() {
     });
     let took = start.elapsed().as_secs_f64();
     let latencies = latencies.into_inner().unwrap();
+    let capacity = latencies.len() as f64 / took;
     println!(
-        "{} requests of {} clients: {:?}, {:.0} predictions a second",
+        "{} requests of {} clients: {:?}, {capacity:.0} predictions a second",
         options.requests,
         options.clients,
         statuses.into_inner().unwrap(),
-        latencies.len() as f64 / took
     );
     told("  those answered", latencies);
     println!("{:<44} {:.0} MiB resident, {:.0} at most", "memory after that", server.memory().0, server.memory().1);
+    if let Some(times) = options.overload {
+        overload(&options, server, &json, capacity * times);
+    }
+}
+
+fn overload(options: &Options, mut server: Server, bodies: &[Vec<u8>], rate: f64) {
+    let plan = open::Plan { address: server.address, bodies, requests: options.overload_requests, rate };
+    let (process, samples) = (server.child.id().to_string(), Mutex::new(Vec::new()));
+    let outcome = open::drive(&plan, |i| {
+        if options.end_at == Some(i) {
+            assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
+        }
+        if options.end_at.is_none() && i.is_multiple_of((plan.requests / 5).max(1)) {
+            samples.lock().unwrap().push((i, server.memory().0));
+        }
+    });
+    let open::Outcome { statuses, not_connected, crossed, broken, late, took, .. } = &outcome;
+    println!("{} requests at {rate:.0} a second, in {took:.1} s: {statuses:?}", plan.requests);
+    println!("  the latest was sent {late:.0} ms late");
+    for (label, values) in [("  those answered", &outcome.answered), ("  those refused", &outcome.refused)] {
+        if !values.is_empty() {
+            told(label, values.clone());
+        }
+    }
+    if options.end_at.is_some() {
+        let ended = server.child.wait().unwrap();
+        println!("  SIGTERM: {ended}; {not_connected} came too late to connect");
+    } else {
+        for (i, memory) in samples.into_inner().unwrap() {
+            println!("  memory before request {i:<20} {memory:.0} MiB resident");
+        }
+        let (now, most) = server.memory();
+        println!("{:<44} {now:.0} MiB resident, {most:.0} at most", "memory after that");
+    }
+    println!("  {} lost, {crossed} crossed with the end of an idle connection", broken.len());
+    broken.iter().take(3).for_each(|why| println!("    {why}"));
 }
