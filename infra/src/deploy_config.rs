@@ -21,6 +21,8 @@ pub struct DeployConfig<'a> {
     pub key_arn: Option<&'a str>,
     /// The topic of alarms.
     pub alerts_topic_arn: Option<&'a str>,
+    /// The installation whose boundary the stages' roles get.
+    pub installation: Option<&'a str>,
     /// Parameters of one's own, `NAME=VALUE`, which beat the others.
     pub parameters: &'a [(String, String)],
 }
@@ -61,6 +63,7 @@ fn stage_config(stage: &str, version: &ModelRecord, config: &DeployConfig<'_>) -
         ("Architecture", Some(config.architecture)),
         ("KmsKeyArn", config.key_arn),
         ("AlertsTopicArn", config.alerts_topic_arn),
+        ("Installation", config.installation),
     ];
     let mut parameters = Map::new();
     for (name, value) in fixed {
@@ -93,6 +96,7 @@ mod tests {
             architecture: "arm64",
             key_arn: Some("arn:aws:kms:eu-west-1:111122223333:key/k"),
             alerts_topic_arn: None,
+            installation: Some("kidu"),
             parameters,
         }
     }

@@ -1,6 +1,6 @@
 //! Builds that a delivery pipeline runs.
 
-use super::{Logs, ServiceRole};
+use super::{Bounds, Logs, ServiceRole};
 use crate::{
     aws::{BuildProject, LogGroup},
     core::{Construct, Expr, Handle, Scope, Statement, object},
@@ -33,6 +33,8 @@ pub struct BuildStep {
     pub variables: Vec<(&'static str, Expr)>,
     /// What it may do beside logging and reading and writing the pipeline's artifacts.
     pub statements: Vec<Statement>,
+    /// What holds its role.
+    pub bounds: Bounds,
     /// The key.
     pub key_arn: Expr,
     /// The bucket of the pipeline's artifacts.
@@ -57,6 +59,7 @@ impl Construct for BuildStep {
             service: "codebuild.amazonaws.com",
             description: self.description,
             name: None,
+            bounds: self.bounds.clone(),
             guarded: true,
             statements: self.permissions(&logs),
         };

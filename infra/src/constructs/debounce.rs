@@ -1,6 +1,6 @@
 //! Many events, one start.
 
-use super::{Logs, ServiceRole};
+use super::{Bounds, Logs, ServiceRole};
 use crate::{
     aws::{Schedule, StateMachine},
     constructs::{DELIVER_LOGS, EventTrigger, pipeline_arn},
@@ -25,6 +25,8 @@ pub struct Debounced {
     pub pipeline: Expr,
     /// The variable it is started with.
     pub variable: (&'static str, Expr),
+    /// What holds its roles.
+    pub bounds: Bounds,
     /// The key.
     pub key_arn: Expr,
 }
@@ -37,6 +39,7 @@ impl Construct for Debounced {
             service: "scheduler.amazonaws.com",
             description: "Starts the build",
             name: None,
+            bounds: self.bounds.clone(),
             guarded: true,
             statements: vec![
                 Statement::allow("Start", ["codepipeline:StartPipelineExecution"]).on([pipeline_arn(&self.pipeline)]),
@@ -70,6 +73,7 @@ impl Construct for Debounced {
             pattern: self.pattern,
             target: object! { "Id" => "Debounce", "Arn" => machine.arn() },
             action: ("states:StartExecution", machine.arn()),
+            bounds: self.bounds,
             only_if: None,
         };
         scope.build("Trigger", trigger);
@@ -104,6 +108,7 @@ impl Debounced {
             service: "states.amazonaws.com",
             description: "Moves the schedule of the build",
             name: None,
+            bounds: self.bounds.clone(),
             guarded: true,
             statements: vec![
                 Statement::allow("Schedule", ["scheduler:GetSchedule", "scheduler:UpdateSchedule"])

@@ -1,6 +1,6 @@
 //! Delivery pipelines and what starts them.
 
-use super::ServiceRole;
+use super::{Bounds, ServiceRole};
 use crate::core::Parameter;
 use crate::{
     aws::{DeliveryPipeline, Rule},
@@ -104,12 +104,15 @@ impl Source {
     }
 
     fn statements(&self) -> Vec<Expr> {
-        let connection: Expr = PolicyDocument::new([Statement::allow(
-            "Connection",
-            ["codeconnections:UseConnection", "codestar-connections:UseConnection"],
-        )
-        .on([self.connection_arn.value()])
-        .when("StringEquals", "codeconnections:FullRepositoryId", &self.repository)])
+        // Connections from before 2024 have ARNs, actions and keys of another prefix, and keep them.
+        let connection = [("Connection", "codeconnections"), ("OlderConnection", "codestar-connections")];
+        let connection: Expr = PolicyDocument::new(connection.map(|(sid, prefix)| {
+            Statement::allow(sid, [format!("{prefix}:UseConnection")]).on([self.connection_arn.value()]).when(
+                "StringEquals",
+                &format!("{prefix}:FullRepositoryId"),
+                &self.repository,
+            )
+        }))
         .into();
         let repository: Expr = PolicyDocument::new([Statement::allow(
             "Repository",
@@ -147,6 +150,8 @@ pub struct Delivery {
     pub variables: Vec<(&'static str, &'static str, &'static str)>,
     /// What its role may do beside artifacts and source.
     pub statements: Vec<Statement>,
+    /// What holds its roles.
+    pub bounds: Bounds,
     /// The key.
     pub key_arn: Expr,
     /// The bucket of its artifacts.
@@ -171,7 +176,10 @@ impl Construct for Delivery {
         statements.extend(self.statements);
         let own = object! { "PolicyName" => "permissions", "PolicyDocument" => PolicyDocument::new(statements) };
         let policies: Vec<Expr> = [own].into_iter().chain(self.source.statements()).collect();
-        let role = crate::aws::Role::new()
+        let role = self
+            .bounds
+            .clone()
+            .hold(crate::aws::Role::new(), None)
             .description("Runs the delivery pipeline")
             .assume_role_policy_document(PolicyDocument::trust("codepipeline.amazonaws.com", true))
             .policies(policies);
@@ -213,6 +221,7 @@ impl Construct for Delivery {
             },
             target: object! { "Id" => "Pipeline", "Arn" => arn.clone() },
             action: ("codepipeline:StartPipelineExecution", arn),
+            bounds: self.bounds,
             only_if: Some(self.source.code_commit.clone()),
         };
         scope.build("Commits", commits);
@@ -238,6 +247,8 @@ pub struct EventTrigger {
     pub target: Expr,
     /// The action and the resource that this takes.
     pub action: (&'static str, Expr),
+    /// What holds the role.
+    pub bounds: Bounds,
     /// Where it exists.
     pub only_if: Option<Condition>,
 }
@@ -250,6 +261,7 @@ impl Construct for EventTrigger {
             service: "events.amazonaws.com",
             description: self.description,
             name: None,
+            bounds: self.bounds,
             guarded: true,
             statements: vec![Statement::allow("Start", [self.action.0]).on([self.action.1])],
         };

@@ -9,7 +9,7 @@ mod delivery;
 mod logs;
 mod role;
 
-pub(crate) use actions::{DELIVER_LOGS, MANAGE_ROLES};
+pub(crate) use actions::{CHANGE_ROLES, DELIVER_LOGS, KEEP_ROLES, READ_BOUNDARY};
 pub use alarm::MetricAlarm;
 pub use bucket::SecureBucket;
 pub use build::{BuildStep, Compute};
@@ -17,4 +17,4 @@ pub use debounce::Debounced;
 pub use delivery::{Delivery, EventTrigger, Source};
 pub(crate) use delivery::{action_type, own_account, pass_role, pipeline_arn};
 pub use logs::Logs;
-pub use role::ServiceRole;
+pub use role::{Bounds, ServiceRole};

@@ -160,6 +160,14 @@ fn remedy(reason: &str) -> Option<&'static str> {
         Some("a role of that name was left by another installation: delete it, or choose another --foundation")
     } else if has(&["already exists"]) {
         Some("it was left by an earlier stack or made by hand: delete it or import it into the stack")
+    } else if has(&["no permissions boundary allows"]) {
+        Some("the boundary of the installation's roles lacks that action (docs/aws.md, The boundary)")
+    } else if has(&["-boundary-", "not attachable"]) || has(&["-boundary-", "does not exist"]) {
+        Some("the stack foundation makes the boundary of roles: deploy it first")
+    } else if has(&["iam:createpolic", "-boundary-"]) || has(&["iam:deletepolic", "-boundary-"]) {
+        Some(
+            "only a person changes the boundary: deploy foundation with an administrator's rights (docs/aws.md, The boundary)",
+        )
     } else if has(&["not authorized to perform"]) || has(&["accessdenied"]) || has(&["access denied"]) {
         Some("allow that action to who deploys; docs/aws.md lists what is needed")
     } else if has(&["limit exceeded"]) || has(&["limitexceeded"]) || has(&["quota"]) {
@@ -253,6 +261,37 @@ mod tests {
         assert_eq!(last_operation(&events, "kidu-foundation").len(), events.len());
         let alone = [event("kidu-foundation", "UPDATE_FAILED", "no such export")];
         assert_eq!(super::causes(&alone, "kidu-foundation")[0].reason, "no such export");
+    }
+
+    #[test]
+    fn what_the_boundary_refuses_is_told_apart() {
+        let denied = |action: &str, on: &str, why: &str| {
+            remedy(&format!(
+                "User: arn:aws:sts::111122223333:assumed-role/kidu-github-cloudformation-eu-west-1/x is not authorized to \
+                 perform: {action} on resource: {on} because {why}"
+            ))
+        };
+        let boundary = "policy kidu-boundary-eu-west-1";
+        for (told, expected) in [
+            (
+                denied("sqs:CreateQueue", "q", "no permissions boundary allows the sqs:CreateQueue action"),
+                "lacks that action",
+            ),
+            (
+                denied("iam:CreatePolicyVersion", boundary, "of an explicit deny in a permissions boundary"),
+                "only a person",
+            ),
+            (denied("iam:CreatePolicy", boundary, "no identity-based policy allows it"), "only a person"),
+            (denied("sqs:CreateQueue", "q", "no identity-based policy allows it"), "allow that action to who deploys"),
+            (
+                remedy(
+                    "Policy arn:aws:iam::111122223333:policy/kidu-boundary-eu-west-1 does not exist or is not attachable.",
+                ),
+                "first",
+            ),
+        ] {
+            assert!(told.unwrap().contains(expected), "{told:?}");
+        }
     }
 
     #[test]

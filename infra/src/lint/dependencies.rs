@@ -118,7 +118,7 @@ mod tests {
                 user["DependsOn"] = json!("Policy");
             }
             json!({"Resources": {
-                "Role": {"Type": "AWS::IAM::Role"},
+                "Role": {"Type": "AWS::IAM::Role", "Properties": {"RoleName": "r", "PermissionsBoundary": "b"}},
                 "Policy": {"Type": "AWS::IAM::Policy", "Properties": {"Roles": [{"Ref": "Role"}]}},
                 "User": user,
             }})

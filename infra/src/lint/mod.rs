@@ -1,11 +1,13 @@
 //! Checks of what synthesis makes, which CloudFormation would otherwise make while it deploys, or never.
 
+mod boundary;
 mod cfn_lint;
 mod definition;
 mod dependencies;
 mod iam;
 mod limits;
 mod references;
+mod size;
 
 use std::fmt;
 
@@ -42,6 +44,8 @@ pub fn check(assembly: &Assembly) -> Vec<Finding> {
         references::check(&stack.template, &mut report);
         dependencies::check(&stack.template, &mut report);
         iam::check(&stack.template, &mut report);
+        boundary::check(&stack.template, &mut report);
+        size::check(&stack.template, &mut report);
         limits::check(&stack.template, &mut report);
     }
     references::check_imports(assembly, &mut findings);
@@ -78,6 +82,8 @@ pub(crate) fn findings_of(template: serde_json::Value) -> Vec<String> {
     references::check(&template, &mut report);
     dependencies::check(&template, &mut report);
     iam::check(&template, &mut report);
+    boundary::check(&template, &mut report);
+    size::check(&template, &mut report);
     limits::check(&template, &mut report);
     findings.iter().map(ToString::to_string).collect()
 }

@@ -1,6 +1,6 @@
 //! The project as a product of the service catalog, which SageMaker Studio offers as a project template.
 
-use super::{Foundation, manage};
+use super::{Foundation, boundary, manage, names::template};
 use crate::{
     aws::{LaunchRole, Portfolio, PortfolioPrincipal, PortfolioProduct, Product, Role},
     core::{App, Expr, Handle, Parameter, PolicyDocument, Stack, Statement, Test, object},
@@ -95,9 +95,9 @@ fn launch_role(stack: &Stack, foundation: &Foundation) -> Handle<Role> {
         // Templates are looked at before there is a stack.
         Statement::allow("LookAtTemplates", ["cloudformation:ValidateTemplate"]).on_everything(),
     ];
-    statements.extend(manage::project("SC-", foundation));
-    let role = Role::new()
-        .role_name(Expr::sub("${Foundation}-launch-${AWS::Region}"))
+    statements.extend(manage::project("SC-", None, foundation));
+    let role = boundary::bounds()
+        .hold(Role::new(), Some(Expr::sub(template::role("launch"))))
         .description("Sets projects up")
         .assume_role_policy_document(PolicyDocument::trust("servicecatalog.amazonaws.com", false))
         .policies([object! { "PolicyName" => "permissions", "PolicyDocument" => PolicyDocument::new(statements) }]);

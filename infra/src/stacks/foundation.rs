@@ -1,9 +1,12 @@
 //! What everything stands on: the key, the buckets, the image repositories, the roles of jobs, the topic of alerts.
 
-use super::names::{JOB_ROLES, template};
+use super::{
+    boundary,
+    names::{JOB_ROLES, template},
+};
 use crate::{
     aws::{Bucket, Key, KeyAlias, Repository, Subscription, Topic, TopicPolicy},
-    constructs::{SecureBucket, ServiceRole},
+    constructs::{Bounds, SecureBucket, ServiceRole},
     core::{
         App, Export, Expr, Handle, Parameter, PolicyDocument, Stack, Statement, Test, object, pseudo, service_principal,
     },
@@ -46,8 +49,11 @@ impl Foundation {
         let job = repository(&stack, "job", &key);
         let lambda = repository(&stack, "lambda", &key);
         repository(&stack, "label-studio", &key);
-        job_roles(&stack, &key, &buckets, &job);
-        let pipeline_role = pipeline_role(&stack, &key, &buckets);
+        let boundary = boundary::add(&stack, &key);
+        let bounds = Bounds::by(&boundary);
+        job_roles(&stack, &key, &buckets, &job, &bounds);
+        let pipeline_role = pipeline_role(&stack, &key, &buckets, bounds);
+        stack.output("BoundaryArn", "The boundary of the installation's roles", &boundary);
         let alerts = alerts(&stack, &key);
         Self {
             key_arn: stack.export("KeyArn", "The key that everything is encrypted with", key.arn()),
@@ -159,7 +165,7 @@ fn artifacts_of(step: &str) -> (&'static [&'static str], &'static [&'static str]
 }
 
 /// One role for each kind of job: none can read or write what is another's.
-fn job_roles(stack: &Stack, key: &Handle<Key>, buckets: &Buckets, image: &Handle<Repository>) {
+fn job_roles(stack: &Stack, key: &Handle<Key>, buckets: &Buckets, image: &Handle<Repository>, bounds: &Bounds) {
     for (step, job) in JOB_ROLES {
         let (reads, writes) = artifacts_of(step);
         let keys = |patterns: &[&str]| -> Vec<Expr> {
@@ -208,6 +214,7 @@ fn job_roles(stack: &Stack, key: &Handle<Key>, buckets: &Buckets, image: &Handle
                 service: "sagemaker.amazonaws.com",
                 description: "A job of the build pipeline",
                 name: Some(Expr::sub(template::role(job))),
+                bounds: bounds.clone(),
                 guarded: true,
                 statements,
             },
@@ -216,7 +223,7 @@ fn job_roles(stack: &Stack, key: &Handle<Key>, buckets: &Buckets, image: &Handle
 }
 
 /// The role of the pipeline itself: it starts jobs, hands them their roles, and registers models.
-fn pipeline_role(stack: &Stack, key: &Handle<Key>, buckets: &Buckets) -> Handle<crate::aws::Role> {
+fn pipeline_role(stack: &Stack, key: &Handle<Key>, buckets: &Buckets, bounds: Bounds) -> Handle<crate::aws::Role> {
     let sagemaker = |rest: &str| {
         Expr::sub(format!("arn:${{AWS::Partition}}:sagemaker:${{AWS::Region}}:${{AWS::AccountId}}:{rest}"))
     };
@@ -230,6 +237,7 @@ fn pipeline_role(stack: &Stack, key: &Handle<Key>, buckets: &Buckets) -> Handle<
             service: "sagemaker.amazonaws.com",
             description: "Starts the jobs of the build pipeline and registers models",
             name: Some(Expr::sub(template::role("pipeline"))),
+            bounds,
             guarded: true,
             statements: vec![
                 Statement::allow(

@@ -4,7 +4,7 @@
 
 mod cloudformation;
 
-use super::{Foundation, model_build, names::template};
+use super::{Foundation, boundary, model_build, names::template};
 use crate::{
     aws::{IdentityProvider, Role},
     constructs::pass_role,
@@ -94,8 +94,8 @@ fn role(
     document: PolicyDocument,
     rights: Vec<Statement>,
 ) -> Handle<Role> {
-    let role = Role::new()
-        .role_name(Expr::sub(template::role(name)))
+    let role = boundary::bounds()
+        .hold(Role::new(), Some(Expr::sub(template::role(name))))
         .description(description)
         .assume_role_policy_document(document)
         .policies([object! { "PolicyName" => "permissions", "PolicyDocument" => PolicyDocument::new(rights) }]);

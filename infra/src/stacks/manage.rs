@@ -1,23 +1,27 @@
 //! What it takes to make the stacks: what the roles that deploy have in common.
 
-use super::Foundation;
-use crate::{
-    constructs::MANAGE_ROLES,
-    core::{Expr, Statement},
-};
+use super::{Foundation, boundary, names::template};
+use crate::core::{Expr, Statement};
 
 /// An ARN of this account and region.
 pub(super) fn arn(service: &str, rest: &str) -> Expr {
     Expr::sub(format!("arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{rest}"))
 }
 
+/// The builds of a project, by the ends of their names.
+const BUILDS: [&str; 4] = ["job-image", "robustness", "start-build", "templates"];
+
 /// Making, changing and removing the parts of a project: `model-build`, `model-deploy` and `monitoring`. What CloudFormation names
-/// itself begins with the stack's name, and so with `prefix`; the actions are those that the resource types' own schemas ask for.
-pub(super) fn project(prefix: &str, foundation: &Foundation) -> Vec<Statement> {
-    let roles = || Expr::sub(format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{prefix}*"));
+/// itself begins with the stack's name, and so with `prefix`; `named` are roles that have names of their own. The actions are those
+/// that the resource types' own schemas ask for.
+pub(super) fn project(prefix: &str, named: Option<Expr>, foundation: &Foundation) -> Vec<Statement> {
+    let unnamed = Expr::sub(template::role_below(prefix));
+    let roles: Vec<Expr> = [unnamed.clone()].into_iter().chain(named).collect();
+    let [kept, changed] = boundary::manage_roles(&roles);
     vec![
-        Statement::allow("Roles", MANAGE_ROLES).on([roles()]),
-        Statement::allow("HandOn", ["iam:PassRole"]).on([roles(), Expr::from(&foundation.pipeline_role_arn)]).when(
+        kept,
+        changed,
+        Statement::allow("HandOn", ["iam:PassRole"]).on([unnamed, Expr::from(&foundation.pipeline_role_arn)]).when(
             "StringEquals",
             "iam:PassedToService",
             [
@@ -39,7 +43,7 @@ pub(super) fn project(prefix: &str, foundation: &Foundation) -> Vec<Statement> {
                 "codebuild:BatchGetProjects",
             ],
         )
-        .on([arn("codebuild", "project/*")]),
+        .on(BUILDS.map(|name| arn("codebuild", &format!("project/*-{name}")))),
         Statement::allow(
             "Deliveries",
             [
@@ -143,7 +147,7 @@ pub(super) fn project(prefix: &str, foundation: &Foundation) -> Vec<Statement> {
         )
         .on([arn("cloudwatch", &format!("alarm:{prefix}*"))]),
         Statement::allow("Budgets", ["budgets:ListTagsForResource", "budgets:ModifyBudget", "budgets:ViewBudget"])
-            .on([Expr::sub("arn:${AWS::Partition}:budgets::${AWS::AccountId}:budget/*")]),
+            .on([Expr::sub("arn:${AWS::Partition}:budgets::${AWS::AccountId}:budget/*-${AWS::Region}")]),
         Statement::allow("Key", ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey"]).on([&foundation.key_arn]),
     ]
 }

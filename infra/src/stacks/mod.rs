@@ -1,5 +1,6 @@
 //! The stacks of an installation.
 
+mod boundary;
 mod catalog;
 mod foundation;
 mod github;

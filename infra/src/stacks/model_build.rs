@@ -2,7 +2,7 @@
 
 use kidu_pipeline::Pipeline;
 
-use super::{Foundation, Settings, names::template};
+use super::{Foundation, Settings, boundary, names::template};
 use crate::{
     aws::{BuildProject, ModelPackageGroup, SageMakerPipeline},
     constructs::{
@@ -114,6 +114,7 @@ fn delivery(stack: &Stack, foundation: &Foundation, source: Source) -> Handle<cr
             ("Annotations", DEFAULT, "s3:// address of annotations to bring in, or 'default'"),
         ],
         statements: vec![Statement::allow("Builds", ["codebuild:StartBuild", "codebuild:BatchGetBuilds"]).on(builds)],
+        bounds: boundary::bounds(),
         key_arn: Expr::from(&foundation.key_arn),
         artifacts_bucket: Expr::from(&foundation.artifacts_bucket),
     };
@@ -144,6 +145,7 @@ fn image_build(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
             files: vec![],
             variables: vec![("REPOSITORY", Expr::sub(template::repository("job")))],
             statements: push_image(&foundation.job_repository_arn),
+            bounds: boundary::bounds(),
             key_arn: Expr::from(&foundation.key_arn),
             artifacts_bucket: Expr::from(&foundation.artifacts_bucket),
             minutes: 120,
@@ -218,6 +220,7 @@ fn start_build(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
                 .on([pipeline]),
                 pass_role("PipelineRole", vec![Expr::from(&foundation.pipeline_role_arn)], "sagemaker.amazonaws.com"),
             ],
+            bounds: boundary::bounds(),
             key_arn: Expr::from(&foundation.key_arn),
             artifacts_bucket: Expr::from(&foundation.artifacts_bucket),
             minutes: 30,
@@ -240,6 +243,7 @@ fn triggers(stack: &Stack, foundation: &Foundation) {
             },
         },
         action: ("codepipeline:StartPipelineExecution", arn),
+        bounds: boundary::bounds(),
         only_if: None,
     };
     stack.scope().child("DatasetUploaded").build("Trigger", dataset);
@@ -266,6 +270,7 @@ fn triggers(stack: &Stack, foundation: &Foundation) {
             "Annotations",
             Expr::sub_with("s3://${bucket}/", [("bucket", Expr::from(&foundation.annotations_bucket))]),
         ),
+        bounds: boundary::bounds(),
         key_arn: Expr::from(&foundation.key_arn),
     };
     stack.build("AnnotationsUpdated", debounced);

@@ -3,12 +3,11 @@
 use kidu_pipeline::deploy_pipeline::DEFAULT_MAX_DROP;
 use serde_json::json;
 
-use super::{Foundation, model_build, names::template};
+use super::{Foundation, boundary, manage::arn, model_build, names::template};
 use crate::{
     aws::BuildProject,
     constructs::{
-        BuildStep, Compute, DELIVER_LOGS, Delivery, EventTrigger, MANAGE_ROLES, Source, action_type, pass_role,
-        pipeline_arn,
+        BuildStep, Compute, DELIVER_LOGS, Delivery, EventTrigger, Source, action_type, pass_role, pipeline_arn,
     },
     core::{App, Expr, Handle, Parameter, PolicyDocument, Stack, Statement, object},
 };
@@ -59,6 +58,7 @@ pub(super) fn stack(app: &mut App, foundation: &Foundation) {
             pass_role("Deployer", vec![deployer.arn()], "cloudformation.amazonaws.com"),
             Statement::allow("AskForApproval", ["sns:Publish"]).on([&foundation.alerts_topic_arn]),
         ],
+        bounds: boundary::bounds(),
         key_arn: Expr::from(&foundation.key_arn),
         artifacts_bucket: Expr::from(&foundation.artifacts_bucket),
     };
@@ -76,6 +76,7 @@ pub(super) fn stack(app: &mut App, foundation: &Foundation) {
         },
         target: object! { "Id" => "Pipeline", "Arn" => arn.clone() },
         action: ("codepipeline:StartPipelineExecution", arn),
+        bounds: boundary::bounds(),
         only_if: None,
     };
     stack.scope().child("ModelApproved").build("Trigger", approved);
@@ -84,11 +85,6 @@ pub(super) fn stack(app: &mut App, foundation: &Foundation) {
 
 fn named(rest: &str) -> Expr {
     Expr::sub(format!("${{SageMakerProjectName}}-{rest}"))
-}
-
-/// An ARN of this account and region.
-fn arn(service: &str, rest: &str) -> Expr {
-    Expr::sub(format!("arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{rest}"))
 }
 
 fn stage_stacks() -> [Expr; 2] {
@@ -175,9 +171,9 @@ fn prepare(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
     );
     let parameters = concat!(
         r#"for stage in staging production; do jq --null-input --arg stage "$stage" --arg project "$PROJECT" --arg model "$MODEL" "#,
-        r#"--arg image "$REPOSITORY@$DIGEST" --arg key "$KEY" --arg topic "$TOPIC" '{Parameters: {SageMakerProjectName: $project, "#,
+        r#"--arg image "$REPOSITORY@$DIGEST" --arg key "$KEY" --arg topic "$TOPIC" --arg installation "$FOUNDATION" '{Parameters: {SageMakerProjectName: $project, "#,
         r#"StageName: $stage, ModelBinaryLocation: $model, ImageUri: $image, Architecture: "x86_64", KmsKeyArn: $key, "#,
-        r#"AlertsTopicArn: $topic}}' > "cdk.out/$stage.json"; done"#
+        r#"AlertsTopicArn: $topic, Installation: $installation}}' > "cdk.out/$stage.json"; done"#
     );
     stack.build(
         "Templates",
@@ -218,8 +214,10 @@ fn prepare(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
                 ("PROJECT", Expr::sub("${SageMakerProjectName}")),
                 ("KEY", Expr::from(&foundation.key_arn)),
                 ("TOPIC", Expr::from(&foundation.alerts_topic_arn)),
+                ("FOUNDATION", Expr::sub("${Foundation}")),
             ],
             statements,
+            bounds: boundary::bounds(),
             key_arn: Expr::from(&foundation.key_arn),
             artifacts_bucket: Expr::from(&foundation.artifacts_bucket),
             minutes: 90,
@@ -260,6 +258,7 @@ fn robustness(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
                 // Knows no resources.
                 Statement::allow("Registry", ["ecr:GetAuthorizationToken"]).on_everything(),
             ],
+            bounds: boundary::bounds(),
             key_arn: Expr::from(&foundation.key_arn),
             artifacts_bucket: Expr::from(&foundation.artifacts_bucket),
             minutes: 60,
@@ -269,9 +268,8 @@ fn robustness(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
 
 /// The role by which CloudFormation deploys a stage: only what bears the project's name.
 fn deployer(stack: &Stack, foundation: &Foundation) -> Handle<crate::aws::Role> {
-    let stage_roles = ["staging", "production"].map(|stage| {
-        Expr::sub(format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/${{SageMakerProjectName}}-{stage}-*"))
-    });
+    let stage_roles = [Expr::sub(template::role_below("${SageMakerProjectName}/"))];
+    let [kept, changed] = boundary::manage_roles(&stage_roles);
     let api = |rest: &str| Expr::sub(format!("arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}::/{rest}"));
     let image = Statement::allow(
         "Image",
@@ -304,10 +302,12 @@ fn deployer(stack: &Stack, foundation: &Foundation) -> Handle<crate::aws::Role> 
             ],
         )
         .on([
-            arn("lambda", "function:${SageMakerProjectName}-*"),
+            arn("lambda", "function:${SageMakerProjectName}-staging*"),
+            arn("lambda", "function:${SageMakerProjectName}-production*"),
             arn("lambda", "function:CodeDeployHook_${SageMakerProjectName}-*"),
         ]),
-        Statement::allow("Roles", MANAGE_ROLES).on(stage_roles.clone()),
+        kept,
+        changed,
         Statement::allow("HandOn", ["iam:PassRole"]).on(stage_roles).when(
             "StringEquals",
             "iam:PassedToService",
@@ -382,7 +382,8 @@ fn deployer(stack: &Stack, foundation: &Foundation) -> Handle<crate::aws::Role> 
         Statement::allow("Key", ["kms:DescribeKey", "kms:Decrypt", "kms:Encrypt", "kms:CreateGrant"])
             .on([&foundation.key_arn]),
     ]);
-    let role = crate::aws::Role::new()
+    let role = boundary::bounds()
+        .hold(crate::aws::Role::new(), None)
         .description("CloudFormation deploys the stages with it")
         .assume_role_policy_document(PolicyDocument::trust("cloudformation.amazonaws.com", true))
         .policies([object! { "PolicyName" => "permissions", "PolicyDocument" => permissions }]);

@@ -12,9 +12,24 @@ pub(crate) mod template {
         format!("${{Foundation}}-{job}-${{AWS::Region}}")
     }
 
+    /// The policy that is the boundary of the installation's roles.
+    pub(crate) fn boundary(installation: &str) -> String {
+        format!("${{{installation}}}-boundary-${{AWS::Region}}")
+    }
+
+    /// That policy's ARN.
+    pub(crate) fn boundary_arn(installation: &str) -> String {
+        format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:policy/{}", boundary(installation))
+    }
+
     /// The address of an image repository of the installation, without a tag.
     pub(crate) fn repository(kind: &str) -> String {
         format!("${{AWS::AccountId}}.dkr.ecr.${{AWS::Region}}.${{AWS::URLSuffix}}/${{Foundation}}/{kind}")
+    }
+
+    /// The ARNs of the roles that CloudFormation names, below the installation's path.
+    pub(crate) fn role_below(rest: &str) -> String {
+        format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/${{Foundation}}/{rest}*")
     }
 
     /// A role's ARN.

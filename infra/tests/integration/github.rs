@@ -120,7 +120,7 @@ json.dump(sorted(calls), sys.stdout)
 ";
 
 /// Calls of those handlers that no template of ours leads to: whole actions, or what they begin with.
-const NOT_USED: [(&str, &[&str]); 9] = [
+const NOT_USED: [(&str, &[&str]); 10] = [
     (
         "budgets, rules, alarms and others bear no tags of ours that change",
         &["billing:", "budgets:TagResource", "cloudwatch:TagResource", "events:TagResource", "sagemaker:DeleteTags"],
@@ -138,15 +138,25 @@ const NOT_USED: [(&str, &[&str]); 9] = [
         &["ecr:DeleteRepositoryPolicy", "ecr:SetRepositoryPolicy", "kms:RetireGrant"],
     ),
     (
-        "roles have no managed policies and no boundary",
+        "roles have no managed policies, and keep their boundary",
         &[
             "iam:AttachRolePolicy",
             "iam:DetachRolePolicy",
             "iam:DeleteRolePermissionsBoundary",
-            "iam:PutRolePermissionsBoundary",
             "iam:UpdateRoleDescription",
             "iam:GetGroup",
             "iam:GetUser",
+        ],
+    ),
+    (
+        "a person makes and changes the boundary, which is attached to nobody",
+        &[
+            "iam:AttachGroupPolicy",
+            "iam:AttachUserPolicy",
+            "iam:CreatePolicy",
+            "iam:DeletePolicy",
+            "iam:DetachGroupPolicy",
+            "iam:DetachUserPolicy",
         ],
     ),
     (

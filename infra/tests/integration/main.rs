@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod boundary;
 mod cli;
 #[cfg(unix)]
 mod container;
@@ -24,6 +25,7 @@ mod moto;
 mod original;
 #[cfg(feature = "deploy")]
 mod outputs;
+mod policies;
 mod schemas;
 mod snapshots;
 mod templates;

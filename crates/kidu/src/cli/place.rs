@@ -161,6 +161,9 @@ pub(crate) struct DeployConfigArgs {
     /// The project's name.
     #[arg(long, env = "KIDU_PROJECT", value_name = "NAME", default_value = "kidu")]
     pub(crate) project: String,
+    /// The installation whose boundary the stages' roles get; empty where the account has none.
+    #[arg(long, env = "KIDU_FOUNDATION", value_name = "NAME", default_value = "kidu")]
+    pub(crate) foundation: String,
     /// The Lambda image, by digest.
     #[arg(long, env = "KIDU_LAMBDA_IMAGE", value_name = "URI")]
     pub(crate) image: String,

@@ -2,21 +2,22 @@
 //!
 //! The foundation's key is there before this role is, so it makes none; what holds content it can change and not delete.
 
-use super::super::{Foundation, manage, names::template};
+use super::super::{Foundation, boundary, manage, names::template};
 use crate::{
     aws::{ManagedPolicy, Role},
-    constructs::{MANAGE_ROLES, pass_role},
+    constructs::{CHANGE_ROLES, KEEP_ROLES, READ_BOUNDARY, pass_role},
     core::{Expr, Handle, PolicyDocument, Stack, Statement, object},
 };
 
 /// Adds the role.
 pub(super) fn role(stack: &Stack, foundation: &Foundation) -> Handle<Role> {
-    let mut statements = manage::project("${Foundation}-", foundation);
+    let named = Expr::sub(template::role_arn("*"));
+    let mut statements = manage::project("${Foundation}-", Some(named), foundation);
     // It must not give itself or the workflows' roles more.
-    let own = Expr::sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:role/${Foundation}-github-*");
-    statements.push(Statement::deny("NotGitHub", MANAGE_ROLES).on([own]));
-    let role = Role::new()
-        .role_name(Expr::sub(template::role("github-cloudformation")))
+    let all = KEEP_ROLES.iter().chain(&CHANGE_ROLES).copied();
+    statements.push(Statement::deny("NotGitHub", all).on([boundary::roles_of_github()]));
+    let role = boundary::bounds()
+        .hold(Role::new(), Some(Expr::sub(template::role("github-cloudformation"))))
         .description("CloudFormation makes the stacks with it")
         .assume_role_policy_document(PolicyDocument::trust("cloudformation.amazonaws.com", true))
         .policies([object! { "PolicyName" => "project", "PolicyDocument" => PolicyDocument::new(statements) }]);
@@ -126,6 +127,8 @@ fn foundation(foundation: &Foundation) -> Vec<Statement> {
             ],
         )
         .on([manage::arn("sns", "${Foundation}-*")]),
+        // It looks at the boundary and cannot change it.
+        Statement::allow("Boundary", READ_BOUNDARY).on([boundary::arn_of_policy()]),
         // They know no resources.
         Statement::allow(
             "Subscriptions",

@@ -65,7 +65,9 @@ fn role(stack: &Stack, p: &Parameters, logs: &Handle<LogGroup>) -> Handle<Role> 
         Statement::allow("Traces", ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]).on_everything(),
     ]);
     let key = PolicyDocument::new([Statement::allow("Key", ["kms:Decrypt"]).on([p.key.value()])]);
-    let role = Role::new()
+    let role = p
+        .bounds()
+        .hold(Role::new(), None)
         .description("The function: reads its model, writes its logs")
         .assume_role_policy_document(PolicyDocument::trust("lambda.amazonaws.com", false))
         .policies([

@@ -2,7 +2,14 @@
 
 use serde_json::json;
 
-use crate::core::{Condition, Parameter, ParameterRef, Stack, Test};
+use crate::{
+    constructs::Bounds,
+    core::{Condition, Expr, Parameter, ParameterRef, Stack, Test},
+    stacks::names::template,
+};
+
+/// The parameter that names the installation. This stack imports nothing of it.
+const INSTALLATION: &str = "Installation";
 
 /// The parameters, and the conditions that follow from them.
 pub(super) struct Parameters {
@@ -25,6 +32,7 @@ pub(super) struct Parameters {
     pub(super) concurrency: ParameterRef,
     pub(super) key: ParameterRef,
     pub(super) topic: ParameterRef,
+    pub(super) in_installation: Condition,
     pub(super) own_role: Condition,
     pub(super) reserves: Condition,
     pub(super) has_key: Condition,
@@ -74,7 +82,18 @@ impl Parameters {
                 .one_of(["NONE", "AWS_IAM", "JWT"])
                 .in_group("Access"),
         );
+        let installation = stack.parameter(
+            INSTALLATION,
+            Parameter::text(
+                "The installation in this account whose boundary and path the roles get; empty: none, and then model-deploy cannot \
+                 update the stage",
+            )
+            .default("")
+            .pattern("^$|^[a-z][a-z0-9-]{1,20}$", "the name of an installation")
+            .in_group("Project"),
+        );
         Self {
+            in_installation: stack.condition("InInstallation", Test::given(&installation)),
             own_role: stack.condition("MakesRole", Test::is(&role, "")),
             reserves: stack.condition("ReservesConcurrency", Test::Not(Box::new(Test::is(&concurrency, "-1")))),
             has_key: stack.condition("HasKey", Test::given(&key)),
@@ -169,8 +188,16 @@ impl Parameters {
         }
     }
 
+    /// What holds the stage's roles: those of a project lie below its folder, which `model-deploy` may write. Somebody who deploys by
+    /// hand into an account without an installation has no boundary to give.
+    pub(super) fn bounds(&self) -> Bounds {
+        let path = Expr::sub(format!("/${{{INSTALLATION}}}/${{SageMakerProjectName}}/"));
+        Bounds::by(self.in_installation.then(Expr::sub(template::boundary_arn(INSTALLATION))))
+            .below(self.in_installation.then(path))
+    }
+
     /// Who hears of alarms.
-    pub(super) fn alarm_actions(&self) -> Vec<crate::core::Expr> {
+    pub(super) fn alarm_actions(&self) -> Vec<Expr> {
         vec![self.has_topic.then(&self.topic)]
     }
 }

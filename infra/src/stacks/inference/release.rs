@@ -35,9 +35,9 @@ pub(super) fn add(stack: &Stack, p: &Parameters, inference: &Inference) -> Relea
     let version = stack.add("Version", version).retained();
     own_metrics::add(stack, p, &inference.logs);
     let alarms = alarms(stack, p, function);
-    let hook = hook(stack, p, &version);
     let application = stack.add("Deployments", DeployApplication::new().compute_platform("Lambda"));
-    let role = deploy_role(stack, &alarms, &hook);
+    let hook = hook(stack, p, &version, &application);
+    let role = deploy_role(stack, p, &alarms, &hook);
     let group = DeploymentGroup::new()
         .application_name(&application)
         .deployment_config_name(&p.shift)
@@ -165,7 +165,12 @@ pub(super) fn alarms_of_api(stack: &Stack, p: &Parameters, api: &Handle<HttpApi>
 }
 
 /// Invokes a version before it gets traffic, and tells CodeDeploy whether it should.
-fn hook(stack: &Stack, p: &Parameters, version: &Handle<FunctionVersion>) -> Handle<Function> {
+fn hook(
+    stack: &Stack,
+    p: &Parameters,
+    version: &Handle<FunctionVersion>,
+    application: &Handle<DeployApplication>,
+) -> Handle<Function> {
     let scope = stack.scope().child("Hook");
     let logs = LogGroup::new()
         .log_group_name(Expr::sub("/aws/lambda/CodeDeployHook_${SageMakerProjectName}-${StageName}"))
@@ -176,11 +181,13 @@ fn hook(stack: &Stack, p: &Parameters, version: &Handle<FunctionVersion>) -> Han
         service: "lambda.amazonaws.com",
         description: "Checks a version before it gets traffic",
         name: None,
+        bounds: p.bounds(),
         guarded: false,
         statements: vec![
             Statement::allow("Invoke", ["lambda:InvokeFunction"]).on([version.reference()]),
-            Statement::allow("Report", ["codedeploy:PutLifecycleEventHookExecutionStatus"]).on([Expr::sub(
-                "arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:deploymentgroup:*/*",
+            Statement::allow("Report", ["codedeploy:PutLifecycleEventHookExecutionStatus"]).on([Expr::sub_with(
+                "arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:deploymentgroup:${application}/*",
+                [("application", application.reference())],
             )]),
             Statement::allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"]).on([logs.arn()]),
             Statement::allow("Traces", ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]).on_everything(),
@@ -209,7 +216,12 @@ fn hook(stack: &Stack, p: &Parameters, version: &Handle<FunctionVersion>) -> Han
         .accept_finding("CKV_AWS_272", "its code stands in the template")
 }
 
-fn deploy_role(stack: &Stack, alarms: &[Handle<Alarm>], hook: &Handle<Function>) -> Handle<crate::aws::Role> {
+fn deploy_role(
+    stack: &Stack,
+    p: &Parameters,
+    alarms: &[Handle<Alarm>],
+    hook: &Handle<Function>,
+) -> Handle<crate::aws::Role> {
     let alias = Expr::sub(
         "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${SageMakerProjectName}-${StageName}",
     );
@@ -220,6 +232,7 @@ fn deploy_role(stack: &Stack, alarms: &[Handle<Alarm>], hook: &Handle<Function>)
         service: "codedeploy.amazonaws.com",
         description: "Moves traffic between versions",
         name: None,
+        bounds: p.bounds(),
         guarded: true,
         statements: vec![
             Statement::allow(

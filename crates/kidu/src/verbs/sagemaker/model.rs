@@ -84,6 +84,7 @@ fn write_deploy_config(arguments: &DeployConfigArgs) -> Outcome {
         architecture: &arguments.architecture,
         key_arn: arguments.key_arn.as_deref(),
         alerts_topic_arn: arguments.alerts_topic_arn.as_deref(),
+        installation: Some(arguments.foundation.as_str()).filter(|name| !name.is_empty()),
         parameters: &parameters,
     };
     let mut written = Vec::new();
