@@ -25,6 +25,7 @@ pub struct AwsSettings {
     region: Option<String>,
     profile: Option<String>,
     endpoint_url: Option<String>,
+    patience: Option<Duration>,
     emulator: bool,
 }
 
@@ -37,7 +38,7 @@ impl AwsSettings {
     /// An emulator such as moto that takes any credentials, at `http://host:port`.
     pub fn emulator(endpoint_url: impl Into<String>) -> Self {
         let region = Some("us-east-1".into());
-        Self { region, profile: None, endpoint_url: Some(endpoint_url.into()), emulator: true }
+        Self { region, endpoint_url: Some(endpoint_url.into()), emulator: true, ..Self::default() }
     }
 
     /// Another region than the chain's, such as `eu-central-1`.
@@ -60,6 +61,14 @@ impl AwsSettings {
         self.endpoint_url = Some(endpoint_url.into());
         self
     }
+
+    /// The longest that a call takes with all its attempts, for who asks whether a service answers at all. Otherwise a call may take
+    /// as long as something arrives: files are as large as they are.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
 }
 
 /// The settings of the SDK, read once and shared by all services. Cheap to clone.
@@ -74,10 +83,13 @@ impl Aws {
     /// # Errors
     /// [`StoreError::Setup`] if `AWS_CA_BUNDLE` cannot be used.
     pub async fn load(settings: &AwsSettings) -> Result<Self> {
-        let mut loader =
-            aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http_client(tls()?)).timeout_config(
-                TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build(),
-            );
+        let mut limits = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT);
+        if let Some(patience) = settings.patience {
+            limits = limits.operation_timeout(patience);
+        }
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(http_client(tls()?))
+            .timeout_config(limits.build());
         if let Some(region) = &settings.region {
             loader = loader.region(Region::new(region.clone()));
         }

@@ -38,8 +38,9 @@ impl Aws {
             let reason = "no AWS region; set AWS_REGION, or `region` of the profile in ~/.aws/config".into();
             return Err(StoreError::Setup { action: action.verb, uri: WHO.into(), reason });
         }
-        let patience = TimeoutConfig::builder().connect_timeout(ATTEMPT).operation_attempt_timeout(ATTEMPT).build();
-        let client = aws_sdk_sts::Client::from_conf(Builder::from(self.sdk()).timeout_config(patience).build());
+        let mut limits = TimeoutConfig::builder().connect_timeout(ATTEMPT).operation_attempt_timeout(ATTEMPT);
+        limits.set_operation_timeout(self.sdk().timeout_config().and_then(TimeoutConfig::operation_timeout));
+        let client = aws_sdk_sts::Client::from_conf(Builder::from(self.sdk()).timeout_config(limits.build()).build());
         let answer = fault::ask(client.get_caller_identity().send()).map_err(no_threads)?;
         let answer = answer.map_err(|facts| fault::classify(action, "", WHO, &facts))?;
         let arn = answer.arn().unwrap_or_default().to_owned();

@@ -16,6 +16,8 @@ mod command;
 #[cfg(unix)]
 mod container;
 mod deploy;
+#[cfg(feature = "aws")]
+mod doctor;
 mod fixture;
 mod import;
 mod judged;
