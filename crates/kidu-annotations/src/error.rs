@@ -78,6 +78,19 @@ pub enum ImportError {
         /// One line for each.
         lines: Vec<String>,
     },
+    /// Label Studio has annotations that are not in its target storage.
+    #[error(
+        "{place} holds {read} annotations of {expected}: Label Studio could not write the others, although it does not say \
+         so. Its log has the reason; mend its access to the bucket, or read them with --from api"
+    )]
+    Incomplete {
+        /// The sources as they were given.
+        place: String,
+        /// Annotations that were read.
+        read: usize,
+        /// Annotations that should be there.
+        expected: usize,
+    },
     /// No image was to be had.
     #[error("none of the {wanted} annotated images can be used:\n  {}", listed(lines, "\n  "))]
     NoImage {

@@ -45,6 +45,7 @@ pub fn import(
     let readings: Result<Vec<SourceReading>> =
         sources.iter().map(|s| source::load(s, &options.read, &options.fetch, progress)).collect();
     let readings = readings?;
+    refuse_incomplete(&readings, options.at_least)?;
     let map: &ClassMap = &options.class_map;
     let mut selected = select(&readings, options.read.from_name.as_deref(), map, options.source_name.as_deref())?;
     refuse_prune(&readings, options)?;
@@ -75,6 +76,16 @@ pub fn import(
     notes.append(&mut plan.notes);
     notes.extend(emptied(&target, &plan));
     Ok(report(into, readings, selected, outcome, plan, &votes, new_classes, notes, options.dry_run))
+}
+
+/// What was never written must not be missed in silence.
+fn refuse_incomplete(readings: &[SourceReading], expected: usize) -> Result<()> {
+    let read = readings.iter().map(|r| r.reading.annotations.len() + r.reading.problems.len()).sum();
+    if read >= expected {
+        return Ok(());
+    }
+    let places: Vec<&str> = readings.iter().map(|r| r.name.as_str()).collect();
+    Err(ImportError::Incomplete { place: places.join(", "), read, expected })
 }
 
 /// What cannot be read must not look withdrawn.

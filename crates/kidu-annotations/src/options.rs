@@ -42,6 +42,8 @@ pub struct ImportOptions {
     pub refresh: bool,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// How many annotations the sources hold at least, where that is known; fewer are refused.
+    pub at_least: usize,
 }
 
 impl Default for ImportOptions {
@@ -62,6 +64,7 @@ impl Default for ImportOptions {
             strict: false,
             refresh: false,
             dry_run: false,
+            at_least: 0,
         }
     }
 }

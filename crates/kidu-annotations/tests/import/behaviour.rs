@@ -49,6 +49,16 @@ fn annotators_who_disagree_are_settled_by_the_rule_and_reported() {
 }
 
 #[test]
+fn fewer_annotations_than_there_should_be_are_refused() {
+    let (mut desk, source) = disagreement();
+    desk.options.at_least = 8;
+    let message = desk.refused(&source);
+    assert!(message.contains("holds 7 annotations of 8") && message.contains("--from api"), "{message}");
+    desk.options.at_least = 7;
+    assert_eq!(desk.import(&source).annotations.read, 7);
+}
+
+#[test]
 fn a_ground_truth_decides_even_where_conflicts_are_errors() {
     let mut desk = Desk::with_images(&["a.jpg"]);
     desk.options.on_conflict = OnConflict::Error;

@@ -149,6 +149,9 @@ fn from_a_project_in_one_command_to_a_new_models_predictions() {
         builds.iter().any(|b| b["end"] == "succeeded")
     };
     wait_for("a model is built", built);
+    // What was made in bulk was written before that build read the target storage.
+    let log = fs::read_to_string(&world.backend.log).unwrap();
+    assert!(log.contains("Label Studio wrote its annotations"), "{log}");
     let bundle = world.dir.path().join("registry/kidu/versions/1/bundle");
     assert!(bundle.is_dir());
     let link = world.dir.path().join("next");

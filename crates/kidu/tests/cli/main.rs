@@ -6,6 +6,7 @@
 mod active;
 #[cfg(unix)]
 mod annotate;
+mod annotate_target;
 mod bad_config;
 mod bad_data;
 #[cfg(unix)]

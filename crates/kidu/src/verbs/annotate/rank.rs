@@ -165,9 +165,14 @@ fn places(
         labelled: (!labelled.is_empty()).then(|| Points::new(labelled, backbone.dimensions)),
     };
     let mut chance = rng::stream(0, "annotate rank", &[]);
-    let first =
+    let mut first =
         order(arguments.strategy, &candidates, arguments.count, arguments.batch, &mut |n| chance.random_range(0..n));
     let margins: Vec<f64> = probabilities.chunks(classes.len().max(1)).map(|row| -uncertainty::margin(row)).collect();
+    if arguments.strategy == Strategy::MarginKCenter {
+        // A batch is chosen as a whole: who stops within it has seen its most uncertain images.
+        let by_margin = |a: &usize, b: &usize| margins[*b].total_cmp(&margins[*a]);
+        first.chunks_mut(arguments.batch.max(1)).for_each(|batch| batch.sort_by(by_margin));
+    }
     let mut taken = vec![false; items.len()];
     first.iter().for_each(|i| taken[*i] = true);
     let rest = descending(&margins).into_iter().filter(|i| !taken[*i]);

@@ -1,13 +1,18 @@
 //! `kidu annotate sync`.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use kidu_annotate::{
-    LabelStudioClient,
+    AnnotateError, LabelStudioClient,
     client::{Project, S3Storage, StorageKind},
 };
-use kidu_annotations::{ImportReport, import};
+use kidu_annotations::{ImportError, ImportReport, import};
 use kidu_core::Progress;
 use kidu_data::versions::{Snapshot, SnapshotOptions, snapshot};
 use serde_json::{Value, json};
@@ -24,6 +29,13 @@ use crate::{
     },
 };
 
+/// The word for Label Studio's API.
+const API: &str = "api";
+/// The word for the project's own target storage.
+const TARGET: &str = "target";
+/// Between two looks at a storage that Label Studio's workers write.
+const LOOK: Duration = Duration::from_secs(1);
+
 pub(super) fn run(arguments: &SyncArgs) -> Outcome {
     let network = &arguments.dataset.network;
     // That of images is short; Label Studio answers when all is written.
@@ -32,10 +44,11 @@ pub(super) fn run(arguments: &SyncArgs) -> Outcome {
     let client = server::connect(&access, &console)?;
     let project = server::find(&client, &arguments.which)?;
     let targets = client.storages(StorageKind::Target, project.id)?;
-    let synced = synchronise(&client, &targets, arguments, &console)?;
+    let patience = Duration::from_secs_f64(access.timeout);
+    let synced = synchronise(&client, &targets, arguments, patience, &console)?;
     let scratch = tempfile::tempdir().map_err(anyhow::Error::from)?;
     let source = source(&client, &project, &targets, arguments, scratch.path(), &console)?;
-    let report = bring_in(arguments, source, &project, &client, &console)?;
+    let report = bring_in(arguments, source, written(arguments, &synced), &project, &client, &console)?;
     let taken = keep(arguments, &report, &project, &client, &console)?;
     if arguments.output.json {
         ui::json(&json!({
@@ -62,6 +75,7 @@ fn synchronise(
     client: &LabelStudioClient,
     targets: &[S3Storage],
     arguments: &SyncArgs,
+    patience: Duration,
     console: &Console,
 ) -> Outcome<Vec<S3Storage>> {
     let mut synced = Vec::new();
@@ -69,11 +83,22 @@ fn synchronise(
         return Ok(synced);
     }
     for target in targets {
-        let storage = client.sync_storage(StorageKind::Target, target.id)?;
+        let mut storage = match client.sync_storage(StorageKind::Target, target.id) {
+            Ok(storage) => storage,
+            // What the API tells needs no storage.
+            Err(refused @ AnnotateError::Refused { .. }) if arguments.from == API => {
+                console.note(&format!("target storage {} could not be synchronised: {refused}", place_of(target)));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if arguments.from == TARGET && storage.is_under_way() {
+            storage = when_written(client, storage, patience, console)?;
+        }
         let (place, status) = (place_of(&storage), storage.status.as_deref().unwrap_or("unknown"));
         console
             .note(&format!("target storage {place}: {status}, {} annotations", storage.last_sync_count.unwrap_or(0)));
-        if status == "failed" && arguments.from == "target" {
+        if status == "failed" && arguments.from == TARGET {
             return Err(Failure::Failed(anyhow::anyhow!(
                 "Label Studio could not write its annotations to {place}: {}; see the storage in the project's settings, \
                  or read them with --from api",
@@ -83,6 +108,39 @@ fn synchronise(
         synced.push(storage);
     }
     Ok(synced)
+}
+
+/// The storage when Label Studio's workers have written it.
+fn when_written(
+    client: &LabelStudioClient,
+    mut storage: S3Storage,
+    patience: Duration,
+    console: &Console,
+) -> Outcome<S3Storage> {
+    let begun = Instant::now();
+    console.note(&format!("target storage {}: waiting for Label Studio to write it", place_of(&storage)));
+    while storage.is_under_way() {
+        if begun.elapsed() >= patience {
+            return Err(Failure::Failed(anyhow::anyhow!(
+                "Label Studio has not written its annotations to {} within {:.0} s; do its workers run? Wait longer with \
+                 --timeout, or read the annotations with --from api",
+                place_of(&storage),
+                patience.as_secs_f64()
+            )));
+        }
+        thread::sleep(LOOK.min(patience));
+        storage = client.storage(StorageKind::Target, storage.id)?;
+    }
+    Ok(storage)
+}
+
+/// How many annotations must be in the place that is read: as many as Label Studio says that it wrote there. It says so of
+/// those that it could not write, too.
+fn written(arguments: &SyncArgs, synced: &[S3Storage]) -> usize {
+    match synced {
+        [one] if arguments.from == TARGET => one.last_sync_count.and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
+        _ => 0,
+    }
 }
 
 fn place_of(storage: &S3Storage) -> String {
@@ -100,7 +158,7 @@ fn source(
     console: &Console,
 ) -> Outcome<String> {
     match arguments.from.as_str() {
-        "api" => {
+        API => {
             console.begin("export", "projects", Some(1));
             // All tasks, so that a task's place in the export, which is kept with its label, stays what it was.
             let tasks = client.export(project.id, true)?;
@@ -117,7 +175,7 @@ fn source(
                 .with_context(|| format!("cannot write the export to {}", file.display()))?;
             Ok(file.display().to_string())
         }
-        "target" => match targets {
+        TARGET => match targets {
             [one] => Ok(place_of(one)),
             [] => Err(Failure::usage(format!(
                 "project {} has no S3 target storage; add one with `kidu annotate project --target`, or use --from api",
@@ -136,6 +194,7 @@ fn source(
 fn bring_in(
     arguments: &SyncArgs,
     source: String,
+    at_least: usize,
     project: &Project,
     client: &LabelStudioClient,
     console: &Console,
@@ -143,11 +202,18 @@ fn bring_in(
     let name = format!("{} project {}", client.server(), project.id);
     let words = ImportArgs::of_sync(arguments, source, name.clone());
     let mut options = importing::options(&words)?;
-    if arguments.from == "api" {
+    options.at_least = at_least;
+    if arguments.from == API {
         // The export lies in a folder that is gone afterwards.
         options.read.called = Some(name);
     }
-    Ok(import(&words.sources, &words.dataset.into, &options, console)?)
+    import(&words.sources, &words.dataset.into, &options, console).map_err(|error| match error {
+        ImportError::Source { .. } if at_least > 0 => Failure::Failed(anyhow::anyhow!(
+            "{error}, although Label Studio says that it wrote {at_least} annotations there. Its log has the reason; mend its \
+             access to the bucket, or read them with --from api"
+        )),
+        other => other.into(),
+    })
 }
 
 /// The dataset as a new version; none where nothing changed.

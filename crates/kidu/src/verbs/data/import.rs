@@ -99,6 +99,7 @@ pub(in crate::verbs) fn options(arguments: &ImportArgs) -> Outcome<ImportOptions
         strict: dataset.strict,
         refresh: images.refresh,
         dry_run: dataset.dry_run,
+        at_least: 0,
     })
 }
 
