@@ -59,7 +59,9 @@ fn place(aws: &Aws, uri: &ObjectUri) -> Vec<Check> {
     };
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let key = format!(".kidu-doctor-{}-{seconds}", std::process::id());
-    let steps: [(&str, &str, &dyn Fn() -> Result<(), StoreError>); 4] = [
+    // What is done, the permission that it takes, and the call.
+    type Step<'a> = (&'static str, &'static str, &'a dyn Fn() -> Result<(), StoreError>);
+    let steps: [Step<'_>; 4] = [
         ("list", "s3:ListBucket", &|| store.list("").next().transpose().map(drop)),
         ("write", "s3:PutObject", &|| store.put_bytes(&key, PROBE, &PutOptions::default()).map(drop)),
         ("read", "s3:GetObject", &|| store.get(&key, 1 << 10).map(drop)),
