@@ -77,7 +77,8 @@ pub fn deploy(
     let present = settle(account, observer, wanted)?;
     let create = judge::next(present.as_ref()) == Next::Create;
     let parameters = parameters(&wanted.artifact.template, wanted.parameters, present.as_ref().filter(|_| !create))?;
-    let text = wanted.artifact.template.to_text();
+    // Without white space: foundation, whose bucket takes what is too large, has to fit into a request itself.
+    let text = wanted.artifact.template.json().to_string();
     let name = change_set_name(&text, &parameters);
     observer.tell(Told::Begins { stack, what: if create { "is made" } else { "is compared" } });
     let address = match (text.len() > MAX_BODY, wanted.bucket) {

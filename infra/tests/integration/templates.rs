@@ -17,6 +17,13 @@ fn our_own_checks_find_nothing() {
     assert!(findings.is_empty(), "{}", findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
 }
 
+/// Larger ones go through a bucket, which this one makes.
+#[test]
+fn the_foundation_fits_into_a_request() {
+    let bytes = template("foundation").json().to_string().len();
+    assert!(bytes <= 51_200, "{bytes}");
+}
+
 #[test]
 fn the_same_input_gives_the_same_bytes_in_a_tenth_of_a_second() {
     let first = synthesised().files();
