@@ -19,7 +19,7 @@ pub(crate) fn cut_short(bytes: &[u8], format: Format) -> Option<&'static str> {
 /// embedded thumbnail is not taken for the end of the image.
 fn jpeg_ends(bytes: &[u8]) -> bool {
     let mut at = 2;
-    while let Some(skip) = bytes.get(at..).and_then(next_marker) {
+    while let Some(skip) = bytes.get(at..).and_then(|rest| memchr::memchr(0xFF, rest)) {
         at += skip;
         let Some(marker) = bytes.get(at + 1) else { return false };
         match marker {
@@ -35,14 +35,6 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
         }
     }
     false
-}
-
-/// Where the first 0xFF is. Most of a file holds none for long: a block is looked at as a whole, which vectorises.
-fn next_marker(bytes: &[u8]) -> Option<usize> {
-    const BLOCK: usize = 32;
-    let holds = |block: &[u8; BLOCK]| block.iter().fold(false, |found, byte| found | (*byte == 0xFF));
-    let clean = bytes.as_chunks::<BLOCK>().0.iter().take_while(|block| !holds(block)).count() * BLOCK;
-    bytes[clean..].iter().position(|byte| *byte == 0xFF).map(|at| clean + at)
 }
 
 /// Walks the chunks (length, type, data, checksum) up to `IEND`.
