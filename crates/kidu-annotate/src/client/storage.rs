@@ -1,5 +1,10 @@
 //! S3 storages: where tasks come from, and where annotations go.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use http::Method;
 use kidu_fetch::ApiCall;
 use serde::{Deserialize, Serialize};
@@ -7,6 +12,9 @@ use serde_json::{Value, json};
 
 use super::LabelStudioClient;
 use crate::error::Result;
+
+/// Between two looks at what Label Studio's workers do.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Which way a storage goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +90,11 @@ impl S3Storage {
     pub fn is_under_way(&self) -> bool {
         matches!(self.status.as_deref(), Some("queued" | "in_progress"))
     }
+
+    /// Why the last synchronisation did not do all, in a line: the end of Label Studio's traceback.
+    pub fn reason(&self) -> &str {
+        self.traceback.as_deref().and_then(|t| t.trim().lines().last()).unwrap_or("no reason is told").trim()
+    }
 }
 
 /// What Label Studio opens a bucket with. Without any, it uses its own.
@@ -116,6 +129,24 @@ impl LabelStudioClient {
     /// [`crate::AnnotateError`].
     pub fn storage(&self, kind: StorageKind, id: u64) -> Result<S3Storage> {
         self.get(&kind.detail(id))
+    }
+
+    /// A storage when Label Studio's workers have synchronised it, or as it is when `patience` is over and they have not.
+    ///
+    /// # Errors
+    /// [`crate::AnnotateError`].
+    pub fn when_synchronised(
+        &self,
+        kind: StorageKind,
+        mut storage: S3Storage,
+        patience: Duration,
+    ) -> Result<S3Storage> {
+        let begun = Instant::now();
+        while storage.is_under_way() && begun.elapsed() < patience {
+            thread::sleep(LOOK.min(patience));
+            storage = self.storage(kind, storage.id)?;
+        }
+        Ok(storage)
     }
 
     /// Makes a storage. Label Studio looks into the bucket at once.

@@ -144,12 +144,12 @@ pub(super) fn storage(wanted: &S3Storage, found: Vec<S3Storage>) -> Decision<S3S
 
 /// What came of a synchronisation, to put behind the storage's place; an error is the reason that Label Studio gives.
 pub(super) fn outcome(synced: &S3Storage) -> std::result::Result<String, String> {
-    let last = synced.traceback.as_deref().and_then(|t| t.trim().lines().last()).map(str::trim);
-    let last = last.filter(|l| !l.is_empty()).unwrap_or("no reason is told");
     let new = synced.last_sync_count.unwrap_or(0);
     match synced.status.as_deref() {
-        Some("failed") => Err(last.into()),
-        Some("completed_with_errors") => Ok(format!(", {new} new tasks, and objects that cannot be tasks: {last}")),
+        Some("failed") => Err(synced.reason().into()),
+        Some("completed_with_errors") => {
+            Ok(format!(", {new} new tasks, and objects that cannot be tasks: {}", synced.reason()))
+        }
         _ if synced.is_under_way() => Ok(", Label Studio is still looking into it".into()),
         _ => Ok(format!(", {new} new tasks")),
     }

@@ -1,10 +1,7 @@
 //! Has Label Studio write what a build reads. Annotations that are made in bulk, from predictions or with imported tasks, are
 //! in no target storage before that is synchronised: a build would count them and never see them.
 
-use std::{
-    ffi::OsString,
-    time::{Duration, Instant},
-};
+use std::{ffi::OsString, time::Duration};
 
 use kidu_annotate::{
     AnnotateError, LabelStudioClient,
@@ -14,8 +11,6 @@ use kidu_fetch::FetchOptions;
 
 /// For one answer: Label Studio writes every annotation of the project before it answers.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Between two looks at what Label Studio's workers do.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// The places that builds read, and the Label Studio that writes them.
 #[derive(Clone)]
@@ -72,21 +67,16 @@ impl TargetStorages {
             tracing::warn!(project, places = ?self.places, "the project has no target storage where builds read annotations");
         }
         for storage in ours {
-            let begun = Instant::now();
-            let mut now = client.sync_storage(StorageKind::Target, storage.id).map_err(told)?;
-            while now.is_under_way() {
-                if begun.elapsed() >= PATIENCE {
-                    let seconds = PATIENCE.as_secs();
-                    return Err(format!("Label Studio has not written them within {seconds} s; do its workers run?"));
-                }
-                std::thread::sleep(LOOK);
-                now = client.storage(StorageKind::Target, storage.id).map_err(told)?;
+            let asked = client.sync_storage(StorageKind::Target, storage.id).map_err(told)?;
+            let now = client.when_synchronised(StorageKind::Target, asked, PATIENCE).map_err(told)?;
+            if now.is_under_way() {
+                let seconds = PATIENCE.as_secs();
+                return Err(format!("Label Studio has not written them within {seconds} s; do its workers run?"));
             }
             if now.status.as_deref() == Some("failed") {
-                let last =
-                    now.traceback.as_deref().and_then(|t| t.trim().lines().last()).unwrap_or("no reason is told");
+                let reason = now.reason();
                 return Err(format!(
-                    "Label Studio could not write them: {last}; see the storage in the project's settings"
+                    "Label Studio could not write them: {reason}; see the storage in the project's settings"
                 ));
             }
             tracing::info!(

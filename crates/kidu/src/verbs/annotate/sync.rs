@@ -1,11 +1,6 @@
 //! `kidu annotate sync`.
 
-use std::{
-    fs,
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::Context;
 use kidu_annotate::{
@@ -33,8 +28,6 @@ use crate::{
 const API: &str = "api";
 /// The word for the project's own target storage.
 const TARGET: &str = "target";
-/// Between two looks at a storage that Label Studio's workers write.
-const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) fn run(arguments: &SyncArgs) -> Outcome {
     let network = &arguments.dataset.network;
@@ -102,7 +95,7 @@ fn synchronise(
             return Err(Failure::Failed(anyhow::anyhow!(
                 "Label Studio could not write its annotations to {place}: {}; see the storage in the project's settings, \
                  or read them with --from api",
-                storage.traceback.as_deref().and_then(|t| t.trim().lines().last()).unwrap_or("no reason is told")
+                storage.reason()
             )));
         }
         synced.push(storage);
@@ -113,23 +106,19 @@ fn synchronise(
 /// The storage when Label Studio's workers have written it.
 fn when_written(
     client: &LabelStudioClient,
-    mut storage: S3Storage,
+    storage: S3Storage,
     patience: Duration,
     console: &Console,
 ) -> Outcome<S3Storage> {
-    let begun = Instant::now();
     console.note(&format!("target storage {}: waiting for Label Studio to write it", place_of(&storage)));
-    while storage.is_under_way() {
-        if begun.elapsed() >= patience {
-            return Err(Failure::Failed(anyhow::anyhow!(
-                "Label Studio has not written its annotations to {} within {:.0} s; do its workers run? Wait longer with \
-                 --timeout, or read the annotations with --from api",
-                place_of(&storage),
-                patience.as_secs_f64()
-            )));
-        }
-        thread::sleep(LOOK.min(patience));
-        storage = client.storage(StorageKind::Target, storage.id)?;
+    let storage = client.when_synchronised(StorageKind::Target, storage, patience)?;
+    if storage.is_under_way() {
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "Label Studio has not written its annotations to {} within {:.0} s; do its workers run? Wait longer with \
+             --timeout, or read the annotations with --from api",
+            place_of(&storage),
+            patience.as_secs_f64()
+        )));
     }
     Ok(storage)
 }
