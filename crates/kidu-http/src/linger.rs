@@ -31,6 +31,17 @@ pub struct Patience {
     pub bytes: u64,
 }
 
+/// A client that has been answered and is silent so long has stopped sending.
+const SILENCE: Duration = Duration::from_secs(2);
+
+impl Patience {
+    /// For a server that gives a body so much time and so many bytes: many clients look at the answer only after they have
+    /// sent everything, which may be more than is allowed.
+    pub fn of(body_timeout: Duration, max_body: u64) -> Self {
+        Self { whole: body_timeout, idle: body_timeout.min(SILENCE), bytes: max_body.saturating_mul(4) }
+    }
+}
+
 /// Says of a connection whether a request was left in the middle. Clones are the same one.
 #[derive(Clone, Debug, Default)]
 pub struct Unread(Arc<AtomicBool>);

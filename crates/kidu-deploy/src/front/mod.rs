@@ -42,8 +42,6 @@ pub const VERSION: &str = "x-kidu-version";
 
 /// How long connections are still taken when the front was asked to end: clients learn it from their last answer.
 const LAST_CALL: Duration = Duration::from_millis(200);
-/// A client that has been answered and is silent so long has stopped sending.
-const SILENCE: Duration = Duration::from_secs(2);
 
 /// What clients may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,10 +133,6 @@ impl Front {
             let _ = tokio::time::timeout(LAST_CALL.min(drain), &mut accept).await;
         }
         // Connections that the system has taken for us already are ours to answer.
-        while let Ok(Ok((stream, peer))) = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await {
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { break };
-            self.open(stream, peer, place, &graceful);
-        }
         kidu_http::last_call(listener, |stream, peer| {
             if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
                 self.open(stream, peer, place, &graceful);
@@ -179,12 +173,7 @@ impl Front {
             .max_headers(64)
             .max_buf_size(32 << 10);
         let front = Arc::clone(self);
-        let patience = Patience {
-            whole: self.limits.body_timeout,
-            idle: self.limits.body_timeout.min(SILENCE),
-            bytes: self.limits.max_body.saturating_mul(4),
-        };
-        let (stream, unread) = Linger::new(stream, patience);
+        let (stream, unread) = Linger::new(stream, Patience::of(self.limits.body_timeout, self.limits.max_body));
         let answer = service_fn(move |request: hyper::Request<Incoming>| {
             let (front, unread) = (Arc::clone(&front), unread.clone());
             async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer.ip(), &unread).await) }

@@ -49,8 +49,6 @@ pub struct ConnectionLimits {
 
 /// Memory is counted in blocks.
 const BLOCK: usize = 1024;
-/// A client that has been answered and is silent so long has stopped sending.
-const SILENCE: Duration = Duration::from_secs(2);
 
 impl ConnectionLimits {
     pub(super) fn memory_permits(&self) -> usize {
@@ -78,11 +76,7 @@ pub(super) fn open(
         .max_buf_size(limits.max_head.max(8192));
     let counted = Arc::clone(&service);
     let local = peer.ip().is_loopback();
-    let patience = Patience {
-        whole: limits.body_timeout,
-        idle: limits.body_timeout.min(SILENCE),
-        bytes: 4 * service.settings().limits.max_body as u64,
-    };
+    let patience = Patience::of(limits.body_timeout, service.settings().limits.max_body as u64);
     let (stream, unread) = Linger::new(stream, patience);
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let (service, limits, memory) = (Arc::clone(&service), Arc::clone(&limits), Arc::clone(&memory));

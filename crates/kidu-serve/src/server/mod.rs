@@ -130,10 +130,6 @@ pub async fn serve<E>(
             outcome
         };
         // Connections that the system has taken for us already are ours to answer.
-        while let Ok(Ok((stream, peer))) = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await {
-            let Ok(place) = Arc::clone(&door.places).try_acquire_owned() else { break };
-            door.open(stream, peer, place);
-        }
         kidu_http::last_call(listener, |stream, peer| {
             if let Ok(place) = Arc::clone(&door.places).try_acquire_owned() {
                 door.open(stream, peer, place);
