@@ -8,21 +8,17 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::SocketAddr,
     path::PathBuf,
-    process::{Child, Command, Stdio},
-    sync::{
-        Arc, Mutex,
-        mpsc::{Receiver, Sender, channel},
-    },
-    thread,
-    time::{Duration, Instant},
+    process::{Child, Stdio},
+    time::Instant,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use kidu_testing::HttpClient;
+use kidu_testing::{HttpClient, LambdaReply, LambdaRuntimeApi, lambda_command, memory_of, percentiles};
 use serde_json::json;
+
+const MIB: f64 = 1_048_576.0;
 
 struct Options {
     bootstrap: PathBuf,
@@ -60,7 +56,7 @@ fn options() -> Options {
 
 /// Whoever hands events on.
 enum Front {
-    Own { address: SocketAddr, events: Sender<Vec<u8>>, replies: Receiver<(bool, Vec<u8>)> },
+    Own(LambdaRuntimeApi),
     Emulator(Box<HttpClient>, SocketAddr),
 }
 
@@ -69,24 +65,12 @@ impl Front {
         if let Some(address) = options.emulator {
             return Self::Emulator(Box::new(HttpClient::new(address)), address);
         }
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (events, next) = channel();
-        let (told, replies) = channel();
-        thread::spawn(move || {
-            let next = Arc::new(Mutex::new(next));
-            for stream in listener.incoming().map_while(Result::ok) {
-                let (next, told) = (Arc::clone(&next), told.clone());
-                // A connection that breaks is the end of the binary's life.
-                thread::spawn(move || drop(converse(stream, &next, &told)));
-            }
-        });
-        Self::Own { address, events, replies }
+        Self::Own(LambdaRuntimeApi::start())
     }
 
     fn api(&self) -> String {
         match self {
-            Self::Own { address, .. } => address.to_string(),
+            Self::Own(api) => api.address().to_string(),
             Self::Emulator(_, address) => format!("{address}/.rt"),
         }
     }
@@ -94,11 +78,10 @@ impl Front {
     /// Hands on an event, and waits for what comes back.
     fn invoke(&mut self, event: &[u8]) {
         match self {
-            Self::Own { events, replies, .. } => {
-                events.send(event.to_vec()).unwrap();
-                let (ok, body) = replies.recv_timeout(Duration::from_secs(60)).unwrap();
-                assert!(ok && body.starts_with(b"[{"), "{}", String::from_utf8_lossy(&body));
-            }
+            Self::Own(api) => match api.invoke(event) {
+                Some(LambdaReply::Response(body)) if body.starts_with(b"[{") => {}
+                other => panic!("{other:?}"),
+            },
             Self::Emulator(client, _) => {
                 let path = "/2015-03-31/functions/_/invocations";
                 let answer = client.post(path, "application/json", event).unwrap();
@@ -108,55 +91,12 @@ impl Front {
     }
 }
 
-fn converse(stream: TcpStream, next: &Mutex<Receiver<Vec<u8>>>, told: &Sender<(bool, Vec<u8>)>) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut out = stream.try_clone()?;
-    let mut reader = BufReader::new(stream);
-    loop {
-        let (mut line, mut length) = (String::new(), 0);
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        loop {
-            let mut header = String::new();
-            reader.read_line(&mut header)?;
-            match header.trim_end().to_ascii_lowercase().split_once(": ") {
-                Some(("content-length", n)) => length = n.parse().unwrap(),
-                Some(("transfer-encoding", how)) => panic!("{how} is not read here"),
-                Some(_) => {}
-                None => break,
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
-        let answer = if line.contains("/invocation/next") {
-            let Ok(event) = next.lock().unwrap().recv() else { return Ok(()) };
-            let head = "lambda-runtime-aws-request-id: 8476a536-e9f4-11e8-9739-2dfe598c3fcd\r\n\
-                        lambda-runtime-deadline-ms: 99999999999999\r\n\
-                        lambda-runtime-invoked-function-arn: arn:aws:lambda:us-east-1:123456789012:function:kidu\r\n\
-                        content-type: application/json\r\n";
-            [format!("HTTP/1.1 200 OK\r\n{head}content-length: {}\r\n\r\n", event.len()).into_bytes(), event].concat()
-        } else {
-            told.send((line.contains("/response"), body)).ok();
-            b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n".to_vec()
-        };
-        out.write_all(&answer)?;
-    }
-}
-
 /// The binary, ended with the value.
 struct Function(Child);
 
 impl Function {
     fn start(options: &Options, front: &Front) -> Self {
-        let child = Command::new(&options.bootstrap)
-            .env_clear()
-            .env("AWS_LAMBDA_RUNTIME_API", front.api())
-            .env("AWS_LAMBDA_FUNCTION_NAME", "_")
-            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "2048")
-            .env("AWS_LAMBDA_LOG_GROUP_NAME", "g")
-            .env("AWS_LAMBDA_LOG_STREAM_NAME", "s")
+        let child = lambda_command(&options.bootstrap, &front.api(), "_")
             .env("KIDU_BUNDLE", &options.bundle)
             .stdout(Stdio::null())
             .spawn();
@@ -165,12 +105,8 @@ impl Function {
 
     /// Of `/proc`: resident now and at most, in MiB.
     fn memory(&self) -> (f64, f64) {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let of = |key: &str| {
-            let line = status.lines().find_map(|l| l.strip_prefix(key)).unwrap();
-            line.trim().trim_end_matches(" kB").trim().parse::<f64>().unwrap() / 1024.0
-        };
-        (of("VmRSS:"), of("VmHWM:"))
+        let (now, most) = memory_of(self.0.id());
+        (now as f64 / MIB, most as f64 / MIB)
     }
 }
 
@@ -181,11 +117,8 @@ impl Drop for Function {
     }
 }
 
-fn told(label: &str, mut values: Vec<f64>) {
-    values.sort_by(f64::total_cmp);
-    let [p50, p95, p99, most] =
-        [0.5, 0.95, 0.99, 1.0].map(|p| values[((values.len() - 1) as f64 * p).round() as usize]);
-    println!("{label:<44} p50 {p50:7.2}   p95 {p95:7.2}   p99 {p99:7.2}   most {most:7.2} ms");
+fn told(label: &str, values: Vec<f64>) {
+    println!("{label:<44} {}", percentiles(values));
 }
 
 fn main() {

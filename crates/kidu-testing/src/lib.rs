@@ -5,6 +5,8 @@ mod bundles;
 mod http;
 #[cfg(unix)]
 mod label_studio;
+mod lambda;
+mod measure;
 #[cfg(unix)]
 mod mlflow;
 mod moto;
@@ -20,6 +22,8 @@ pub use bundles::bundle;
 pub use http::{Answer, HttpClient, read_answer};
 #[cfg(unix)]
 pub use label_studio::LabelStudioServer;
+pub use lambda::{LambdaReply, LambdaRuntimeApi, lambda_command};
+pub use measure::{memory_of, percentiles};
 #[cfg(unix)]
 pub use mlflow::MlflowServer;
 pub use moto::MotoServer;

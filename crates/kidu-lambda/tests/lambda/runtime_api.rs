@@ -1,63 +1,33 @@
-//! A runtime API as Lambda offers it: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
+//! `bootstrap` under a runtime API.
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    net::{TcpListener, TcpStream},
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        mpsc::{Receiver, Sender, channel},
-    },
-    thread,
-    time::Duration,
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
 };
 
 use image::{DynamicImage, RgbImage};
+pub(crate) use kidu_testing::LambdaReply as Reply;
+use kidu_testing::{LambdaRuntimeApi, lambda_command};
 use serde_json::Value;
-
-/// What came back for an event.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    Response(Vec<u8>),
-    /// The invocation failed, as the runtime says.
-    Error(Vec<u8>),
-}
 
 /// `bootstrap` under a runtime API.
 pub(crate) struct Lambda {
     child: Child,
-    events: Sender<Vec<u8>>,
-    replies: Receiver<Reply>,
-    log: Arc<std::path::PathBuf>,
+    api: LambdaRuntimeApi,
+    log: PathBuf,
 }
 
 impl Lambda {
     pub(crate) fn start(scratch: &Path, variables: &[(&str, &str)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (events, next) = channel::<Vec<u8>>();
-        let (told, replies) = channel();
-        thread::spawn(move || {
-            let next = Arc::new(std::sync::Mutex::new(next));
-            for stream in listener.incoming() {
-                let (next, told) = (Arc::clone(&next), told.clone());
-                // A connection that breaks is the end of the binary's life.
-                thread::spawn(move || {
-                    let Ok(stream) = stream else { return };
-                    let _ = converse(stream, &next, &told);
-                });
-            }
-        });
+        let api = LambdaRuntimeApi::start();
         let log = scratch.join("log");
-        let child = bootstrap(&address, "kidu", &log, variables);
-        Self { child, events, replies, log: Arc::new(log) }
+        let child = bootstrap(&api.address().to_string(), "kidu", &log, variables);
+        Self { child, api, log }
     }
 
     /// Sends an event as Lambda would, and waits for what comes back.
     pub(crate) fn invoke_raw(&self, event: impl Into<Vec<u8>>) -> Reply {
-        self.events.send(event.into()).unwrap();
-        self.replies.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("no reply: {}", self.logged()))
+        self.api.invoke(event).unwrap_or_else(|| panic!("no reply: {}", self.logged()))
     }
 
     pub(crate) fn invoke(&self, event: &Value) -> Value {
@@ -68,7 +38,7 @@ impl Lambda {
     }
 
     pub(crate) fn logged(&self) -> String {
-        std::fs::read_to_string(&*self.log).unwrap()
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
     pub(crate) fn is_alive(&mut self) -> bool {
@@ -90,76 +60,12 @@ impl Drop for Lambda {
 
 /// Starts the binary under a runtime API.
 pub(crate) fn bootstrap(address: &str, function: &str, log: &Path, variables: &[(&str, &str)]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_bootstrap"))
-        .env_clear()
-        .env("AWS_LAMBDA_RUNTIME_API", address)
-        .env("AWS_LAMBDA_FUNCTION_NAME", function)
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")
-        .env("AWS_LAMBDA_LOG_GROUP_NAME", "g")
-        .env("AWS_LAMBDA_LOG_STREAM_NAME", "s")
+    lambda_command(env!("CARGO_BIN_EXE_bootstrap"), address, function)
         .envs(variables.iter().copied())
         .stdout(std::fs::File::create(log).unwrap())
         .stderr(Stdio::inherit())
         .spawn()
         .unwrap()
-}
-
-fn converse(
-    stream: TcpStream,
-    next: &std::sync::Mutex<Receiver<Vec<u8>>>,
-    told: &Sender<Reply>,
-) -> std::io::Result<()> {
-    let mut out = stream.try_clone()?;
-    let mut reader = BufReader::new(stream);
-    loop {
-        let (line, body) = read(&mut reader)?;
-        let answer = if line.contains("/invocation/next") {
-            let Ok(event) = next.lock().unwrap().recv() else { return Ok(()) };
-            let head = "lambda-runtime-aws-request-id: 8476a536-e9f4-11e8-9739-2dfe598c3fcd\r\n\
-                        lambda-runtime-deadline-ms: 99999999999999\r\n\
-                        lambda-runtime-invoked-function-arn: arn:aws:lambda:us-east-1:123456789012:function:kidu\r\n\
-                        content-type: application/json\r\n";
-            let head = format!("HTTP/1.1 200 OK\r\n{head}content-length: {}\r\n\r\n", event.len());
-            [head.into_bytes(), event].concat()
-        } else {
-            let reply = if line.contains("/response") { Reply::Response(body) } else { Reply::Error(body) };
-            told.send(reply).ok();
-            b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n".to_vec()
-        };
-        out.write_all(&answer)?;
-    }
-}
-
-/// The request line and the body.
-fn read(reader: &mut impl BufRead) -> std::io::Result<(String, Vec<u8>)> {
-    let (mut first, mut length, mut chunked) = (String::new(), 0, false);
-    if reader.read_line(&mut first)? == 0 {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let line = line.trim_end().to_ascii_lowercase();
-        match line.split_once(':') {
-            Some(("content-length", n)) => length = n.trim().parse().unwrap(),
-            Some(("transfer-encoding", how)) => chunked = how.contains("chunked"),
-            Some(_) => {}
-            None => break,
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    while chunked {
-        let mut size = String::new();
-        reader.read_line(&mut size)?;
-        let size = usize::from_str_radix(size.trim(), 16).unwrap();
-        let mut chunk = vec![0; size + 2];
-        reader.read_exact(&mut chunk)?;
-        body.extend_from_slice(&chunk[..size]);
-        chunked = size > 0;
-    }
-    Ok((first, body))
 }
 
 pub(crate) const CLASSES: [&str; 4] = ["forest", "glacier", "sea", "street"];

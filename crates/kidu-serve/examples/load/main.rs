@@ -25,7 +25,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Parser;
-use kidu_testing::{Answer, HttpClient};
+use kidu_testing::{Answer, HttpClient, memory_of, percentiles};
 use serde_json::json;
 
 /// Measure a server.
@@ -63,6 +63,8 @@ struct Options {
     images: Vec<PathBuf>,
 }
 
+const MIB: f64 = 1_048_576.0;
+
 struct Server {
     child: Child,
     address: SocketAddr,
@@ -88,12 +90,8 @@ impl Server {
 
     /// Of `/proc`: resident now and at most, in MiB.
     fn memory(&self) -> (f64, f64) {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let of = |key: &str| {
-            let line = status.lines().find_map(|l| l.strip_prefix(key)).unwrap();
-            line.trim().trim_end_matches(" kB").trim().parse::<f64>().unwrap() / 1024.0
-        };
-        (of("VmRSS:"), of("VmHWM:"))
+        let (now, most) = memory_of(self.child.id());
+        (now as f64 / MIB, most as f64 / MIB)
     }
 }
 
@@ -104,15 +102,8 @@ impl Drop for Server {
     }
 }
 
-/// The `p`-th share of sorted values.
-fn quantile(sorted: &[f64], p: f64) -> f64 {
-    sorted[((sorted.len() - 1) as f64 * p).round() as usize]
-}
-
-fn told(label: &str, mut values: Vec<f64>) {
-    values.sort_by(f64::total_cmp);
-    let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|p| quantile(&values, p));
-    println!("{label:<44} p50 {p50:7.2}   p95 {p95:7.2}   p99 {p99:7.2} ms");
+fn told(label: &str, values: Vec<f64>) {
+    println!("{label:<44} {}", percentiles(values));
 }
 
 /// What the server spent in decoding and in the network, in ms.

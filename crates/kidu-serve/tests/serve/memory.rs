@@ -1,16 +1,11 @@
 //! What a server of a mobile network needs while it works.
 
+use kidu_testing::memory_of;
+
 use crate::support::{self, Process};
 
 /// What the documentation promises.
 const AT_MOST: usize = 80_000_000;
-
-/// Of the process, in bytes.
-fn status(process: &Process, key: &str) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
-    let line = status.lines().find_map(|l| l.strip_prefix(key)).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse::<usize>().unwrap() * 1024
-}
 
 #[test]
 fn eight_clients_of_a_mobile_network_fit_into_eighty_megabytes() {
@@ -31,9 +26,9 @@ fn eight_clients_of_a_mobile_network_fit_into_eighty_megabytes() {
         });
     };
     storm(40);
-    let before = status(&process, "VmRSS:");
+    let (before, _) = memory_of(process.child.id());
     storm(60);
-    let (after, peak) = (status(&process, "VmRSS:"), status(&process, "VmHWM:"));
+    let (after, peak) = memory_of(process.child.id());
     println!("{before} bytes, then {after}, {peak} at most");
     // A busy machine holds more requests half decoded: the peak may be a little higher than what stays.
     assert!(after <= AT_MOST && peak <= AT_MOST + AT_MOST / 8, "{after} bytes, {peak} at most");
