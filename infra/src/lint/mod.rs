@@ -15,7 +15,10 @@ use serde::Serialize;
 
 pub use cfn_lint::{CfnLint, run as run_cfn_lint};
 
-use crate::{core::Assembly, stacks::DEFINITION};
+use crate::{
+    core::{Assembly, Template},
+    stacks::DEFINITION,
+};
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -40,13 +43,7 @@ impl fmt::Display for Finding {
 pub fn check(assembly: &Assembly) -> Vec<Finding> {
     let mut findings = Vec::new();
     for stack in &assembly.stacks {
-        let mut report = Report { stack: &stack.name, findings: &mut findings };
-        references::check(&stack.template, &mut report);
-        dependencies::check(&stack.template, &mut report);
-        iam::check(&stack.template, &mut report);
-        boundary::check(&stack.template, &mut report);
-        size::check(&stack.template, &mut report);
-        limits::check(&stack.template, &mut report);
+        check_template(&stack.template, &mut Report { stack: &stack.name, findings: &mut findings });
     }
     references::check_imports(assembly, &mut findings);
     if let Some(document) = assembly.documents.get(DEFINITION) {
@@ -55,6 +52,16 @@ pub fn check(assembly: &Assembly) -> Vec<Finding> {
     findings.sort();
     findings.dedup();
     findings
+}
+
+/// What a template tells by itself.
+fn check_template(template: &Template, report: &mut Report<'_>) {
+    references::check(template, report);
+    dependencies::check(template, report);
+    iam::check(template, report);
+    boundary::check(template, report);
+    size::check(template, report);
+    limits::check(template, report);
 }
 
 /// Takes down the findings of one stack.
@@ -78,12 +85,6 @@ impl Report<'_> {
 pub(crate) fn findings_of(template: serde_json::Value) -> Vec<String> {
     let template = crate::core::Template::new(template);
     let mut findings = Vec::new();
-    let mut report = Report { stack: "s", findings: &mut findings };
-    references::check(&template, &mut report);
-    dependencies::check(&template, &mut report);
-    iam::check(&template, &mut report);
-    boundary::check(&template, &mut report);
-    size::check(&template, &mut report);
-    limits::check(&template, &mut report);
+    check_template(&template, &mut Report { stack: "s", findings: &mut findings });
     findings.iter().map(ToString::to_string).collect()
 }
