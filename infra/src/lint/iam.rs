@@ -6,9 +6,10 @@ use super::{Report, boundary::boundaries};
 use crate::core::{Template, type_of};
 
 /// Actions that know no resources, so that nothing but `*` can be said (the service authorization reference).
-const WITHOUT_RESOURCES: [&str; 25] = [
+const WITHOUT_RESOURCES: [&str; 26] = [
     "cloudformation:ValidateTemplate",
     "cloudwatch:PutMetricData",
+    "codedeploy:StopDeployment",
     "ecr:GetAuthorizationToken",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",

@@ -63,9 +63,10 @@ const SERVICES: [&str; 29] = [
 ];
 
 /// What knows no resources.
-const ON_EVERYTHING: [&str; 12] = [
+const ON_EVERYTHING: [&str; 13] = [
     "cloudformation:ValidateTemplate",
     "cloudwatch:PutMetricData",
+    "codedeploy:StopDeployment",
     "ecr:GetAuthorizationToken",
     "logs:*LogDeliver*",
     "logs:DescribeLogGroups",

@@ -332,7 +332,6 @@ fn deployer(stack: &Stack, foundation: &Foundation) -> Handle<crate::aws::Role> 
                 "codedeploy:GetDeploymentGroup",
                 "codedeploy:RegisterApplicationRevision",
                 "codedeploy:GetApplicationRevision",
-                "codedeploy:StopDeployment",
                 "codedeploy:UpdateDeploymentGroup",
                 "codedeploy:TagResource",
             ],
@@ -342,6 +341,8 @@ fn deployer(stack: &Stack, foundation: &Foundation) -> Handle<crate::aws::Role> 
             arn("codedeploy", "deploymentgroup:${SageMakerProjectName}-*/*"),
             arn("codedeploy", "deploymentconfig:CodeDeployDefault.*"),
         ]),
+        // CloudFormation stops a canary when the update that began it is cancelled.
+        Statement::allow("StopDeployments", ["codedeploy:StopDeployment"]).on_everything(),
         Statement::allow(
             "Logs",
             [

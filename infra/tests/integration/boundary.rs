@@ -50,7 +50,7 @@ fn boundary(assembly: &Assembly, projects: &str) -> Vec<Statement> {
 }
 
 /// What roles of all stacks may.
-fn granted(assembly: &Assembly) -> Vec<Statement> {
+pub(crate) fn granted(assembly: &Assembly) -> Vec<Statement> {
     let mut all = Vec::new();
     for (stack, values) in ways() {
         let resolver = Resolver::new(assembly, stack, &values);

@@ -6,7 +6,7 @@ use kidu_infra::core::{Assembly, Template};
 use serde_json::Value;
 
 /// A statement without references.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub(crate) struct Statement {
     /// Where it comes from.
     pub(crate) place: String,
