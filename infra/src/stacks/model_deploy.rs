@@ -166,8 +166,11 @@ fn prepare(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
             .on([arn("sagemaker", "model-package/${SageMakerProjectName}/*")]),
     );
     statements.push(
-        Statement::allow("ListModels", ["sagemaker:ListModelPackages"])
-            .on([arn("sagemaker", "model-package-group/${SageMakerProjectName}")]),
+        // The reference names versions, AWS's own examples the group as well.
+        Statement::allow("ListModels", ["sagemaker:ListModelPackages"]).on([
+            arn("sagemaker", "model-package-group/${SageMakerProjectName}"),
+            arn("sagemaker", "model-package/${SageMakerProjectName}/*"),
+        ]),
     );
     let parameters = concat!(
         r#"for stage in staging production; do jq --null-input --arg stage "$stage" --arg project "$PROJECT" --arg model "$MODEL" "#,
