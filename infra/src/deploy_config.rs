@@ -17,6 +17,8 @@ pub struct DeployConfig<'a> {
     pub image: &'a str,
     /// `arm64` or `x86_64`: what the image was built for.
     pub architecture: &'a str,
+    /// The digest of the bundle that the version's evaluation is of, where it names one.
+    pub bundle_sha256: Option<&'a str>,
     /// The key of logs and environment.
     pub key_arn: Option<&'a str>,
     /// The topic of alarms.
@@ -59,6 +61,7 @@ fn stage_config(stage: &str, version: &ModelRecord, config: &DeployConfig<'_>) -
         ("SageMakerProjectName", Some(config.project)),
         ("StageName", Some(stage)),
         ("ModelBinaryLocation", Some(version.bundle.as_str())),
+        ("BundleSha256", config.bundle_sha256),
         ("ImageUri", Some(config.image)),
         ("Architecture", Some(config.architecture)),
         ("KmsKeyArn", config.key_arn),
@@ -94,6 +97,7 @@ mod tests {
             project: "kidu",
             image,
             architecture: "arm64",
+            bundle_sha256: Some("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
             key_arn: Some("arn:aws:kms:eu-west-1:111122223333:key/k"),
             alerts_topic_arn: None,
             installation: Some("kidu"),

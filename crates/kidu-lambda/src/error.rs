@@ -37,4 +37,18 @@ pub enum LambdaError {
         /// Where it was looked for.
         looked: Vec<PathBuf>,
     },
+    /// The bundle is not the one that was evaluated.
+    #[error(
+        "the bundle in {} is not the one that was evaluated: its bundle.json has the SHA-256 {found}, and KIDU_BUNDLE_SHA256 is \
+         {wanted}; deploy the bundle that was evaluated, or evaluate this one and register it",
+        folder.display()
+    )]
+    NotEvaluated {
+        /// Its folder.
+        folder: PathBuf,
+        /// What was evaluated.
+        wanted: kidu_core::Sha256Hex,
+        /// What is there.
+        found: kidu_core::Sha256Hex,
+    },
 }

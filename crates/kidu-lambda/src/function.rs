@@ -18,7 +18,11 @@ use kidu_serve::{
 use lambda_runtime::LambdaEvent;
 use serde_json::{Value, value::RawValue};
 
-use crate::{error::Result, event, source::Source};
+use crate::{
+    error::Result,
+    event,
+    source::{Evaluated, Source},
+};
 
 /// Answers events. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -30,13 +34,14 @@ pub struct Function {
 }
 
 impl Function {
-    /// Finds the bundle and takes it into service.
+    /// Finds the bundle and takes it into service, if it is the one that was evaluated.
     ///
     /// # Errors
     /// [`crate::LambdaError`]: the process ends and Lambda starts another one.
-    pub fn start(source: &Source) -> Result<Self> {
+    pub fn start(source: &Source, evaluated: &Evaluated) -> Result<Self> {
         let start = Instant::now();
         let bundle = source.bundle()?;
+        evaluated.check(&bundle)?;
         // Lambda gives a share of a core for each 1769 MB, and part of a second one beyond that.
         let settings = ServiceSettings {
             queue: QueueSettings { capacity: 4, ..QueueSettings::default() },

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let function = Function::start(&source::Source::from_environment()?)?;
+    let function = Function::start(&source::Source::from_environment()?, &source::Evaluated::from_environment()?)?;
     // One event at a time: one thread is enough beside those of the network.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {

@@ -6,6 +6,9 @@ use kidu_core::{Bundle, Sha256Hex, store::ObjectUri};
 
 use crate::error::{LambdaError, Result};
 
+/// The digest of the bundle that was evaluated.
+const EVALUATED: &str = "KIDU_BUNDLE_SHA256";
+
 /// Where a layer puts it.
 const LAYER: &str = "/opt/bundle";
 
@@ -33,7 +36,7 @@ impl Source {
     /// [`LambdaError::Variable`].
     pub fn from_environment() -> Result<Self> {
         let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("bundle")));
-        Self::of(|name| std::env::var(name).ok().filter(|value| !value.is_empty()), beside)
+        Self::of(environment, beside)
     }
 
     fn of(variable: impl Fn(&'static str) -> Option<String>, beside: Option<PathBuf>) -> Result<Self> {
@@ -43,14 +46,7 @@ impl Source {
         let Some(uri) = variable("MODEL_S3_URI") else {
             return Ok(Self::Folders(beside.into_iter().chain([LAYER.into()]).collect()));
         };
-        let sha256 = match variable("MODEL_SHA256") {
-            None => None,
-            Some(text) => Some(Sha256Hex::parse(&text).ok_or_else(|| LambdaError::Variable {
-                name: "MODEL_SHA256",
-                value: text,
-                reason: "is no SHA-256; give its 64 hexadecimal digits".into(),
-            })?),
-        };
+        let sha256 = digest(&variable, "MODEL_SHA256")?;
         let scratch = variable("KIDU_SCRATCH").unwrap_or_else(|| "/tmp/kidu".into()).into();
         Ok(Self::S3 { uri, sha256, scratch })
     }
@@ -68,6 +64,48 @@ impl Source {
                 .cloned()
                 .ok_or_else(|| LambdaError::NoBundle { looked: folders.clone() }),
             Self::S3 { uri, sha256, scratch } => fetch(uri, sha256.as_ref(), scratch),
+        }
+    }
+}
+
+/// A bundle that was judged, by the digest in its `evaluation.json` (`kidu.bundle_sha256`): no other is taken into service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evaluated(Option<Sha256Hex>);
+
+impl Evaluated {
+    /// `KIDU_BUNDLE_SHA256`; any bundle if it is not set.
+    ///
+    /// # Errors
+    /// [`LambdaError::Variable`].
+    pub fn from_environment() -> Result<Self> {
+        digest(&environment, EVALUATED).map(Self)
+    }
+
+    /// Refuses a folder with another bundle.
+    ///
+    /// # Errors
+    /// [`LambdaError::NotEvaluated`]; [`LambdaError::Bundle`] for a manifest that cannot be read.
+    pub(crate) fn check(&self, folder: &Path) -> Result<()> {
+        let Some(wanted) = &self.0 else { return Ok(()) };
+        let found = Sha256Hex::of_file(&folder.join(Bundle::MANIFEST))?;
+        if *wanted == found {
+            return Ok(());
+        }
+        Err(LambdaError::NotEvaluated { folder: folder.into(), wanted: wanted.clone(), found })
+    }
+}
+
+fn environment(name: &'static str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn digest(variable: &impl Fn(&'static str) -> Option<String>, name: &'static str) -> Result<Option<Sha256Hex>> {
+    let Some(text) = variable(name) else { return Ok(None) };
+    match Sha256Hex::parse(&text) {
+        Some(digest) => Ok(Some(digest)),
+        None => {
+            let reason = "is no SHA-256; give its 64 hexadecimal digits".into();
+            Err(LambdaError::Variable { name, value: text, reason })
         }
     }
 }

@@ -337,8 +337,12 @@ pub fn kept_bundle(version: &ModelVersion) -> Result<Bundle> {
 /// # Errors
 /// [`Error::Core`] for an evaluation that cannot be read.
 pub fn judged_bundle(evaluation: &Path) -> Result<Option<String>> {
-    let content: serde_json::Value = files::read_json(evaluation, "evaluation")?;
-    Ok(content.pointer("/kidu/bundle_sha256").and_then(|v| v.as_str()).map(str::to_owned))
+    Ok(bundle_judged_in(&files::read_json(evaluation, "evaluation")?))
+}
+
+/// The same of an evaluation's content.
+pub fn bundle_judged_in(evaluation: &serde_json::Value) -> Option<String> {
+    evaluation.pointer("/kidu/bundle_sha256").and_then(|v| v.as_str()).map(str::to_owned)
 }
 
 /// Refuses an evaluation that is of another bundle, which includes one whose manifest was edited since.

@@ -172,10 +172,15 @@ fn prepare(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
             arn("sagemaker", "model-package/${SageMakerProjectName}/*"),
         ]),
     );
+    // What was evaluated, so that the function takes nothing else.
+    statements.push(Statement::allow("Evaluations", ["s3:GetObject"]).on([Expr::sub_with(
+        "arn:${AWS::Partition}:s3:::${artifacts}/${SageMakerProjectName}/*/evaluation.json",
+        [("artifacts", Expr::from(&foundation.artifacts_bucket))],
+    )]));
     let parameters = concat!(
-        r#"for stage in staging production; do jq --null-input --arg stage "$stage" --arg project "$PROJECT" --arg model "$MODEL" "#,
+        r#"for stage in staging production; do jq --null-input --arg stage "$stage" --arg project "$PROJECT" --arg model "$MODEL" --arg bundle "$BUNDLE" "#,
         r#"--arg image "$REPOSITORY@$DIGEST" --arg key "$KEY" --arg topic "$TOPIC" --arg installation "$FOUNDATION" '{Parameters: {SageMakerProjectName: $project, "#,
-        r#"StageName: $stage, ModelBinaryLocation: $model, ImageUri: $image, Architecture: "x86_64", KmsKeyArn: $key, "#,
+        r#"StageName: $stage, ModelBinaryLocation: $model, BundleSha256: $bundle, ImageUri: $image, Architecture: "x86_64", KmsKeyArn: $key, "#,
         r#"AlertsTopicArn: $topic, Installation: $installation}}' > "cdk.out/$stage.json"; done"#
     );
     stack.build(
@@ -199,6 +204,8 @@ fn prepare(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
                         "PACKAGE=$(aws sagemaker list-model-packages --model-package-group-name \"$PROJECT\" --model-approval-status Approved --sort-by CreationTime --sort-order Descending --query 'ModelPackageSummaryList[0].ModelPackageArn' --output text)",
                         "if [ \"$PACKAGE\" = None ]; then echo \"no model of the group $PROJECT is approved: approve one, as in aws sagemaker update-model-package --model-approval-status Approved\"; exit 1; fi",
                         "MODEL=$(aws sagemaker describe-model-package --model-package-name \"$PACKAGE\" --query 'InferenceSpecification.Containers[0].ModelDataUrl' --output text)",
+                        "EVALUATION=$(aws sagemaker describe-model-package --model-package-name \"$PACKAGE\" --query 'ModelMetrics.ModelQuality.Statistics.S3Uri' --output text)",
+                        "if [ \"$EVALUATION\" = None ]; then BUNDLE=; else aws s3 cp --no-progress \"$EVALUATION\" evaluation.json && BUNDLE=$(jq --raw-output '.kidu.bundle_sha256 // \"\"' evaluation.json); fi",
                     ],
                 ),
                 (

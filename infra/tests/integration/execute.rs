@@ -242,6 +242,11 @@ fn the_definition_makes_a_model_on_this_machine() {
     let report = machine.value(&registered["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]);
     let report: Value = serde_json::from_slice(&fs::read(machine.s3(&report)).unwrap()).unwrap();
     assert!(report.pointer("/multiclass_classification_metrics/accuracy/value").is_some());
+    // What the stages hold the function to: the bundle in the archive is the one that was evaluated.
+    let unpacked = tempfile::tempdir().unwrap();
+    kidu_core::Bundle::unpack(&machine.s3(&model), &unpacked.path().join("bundle")).unwrap();
+    let bundle = kidu_core::Bundle::open(&unpacked.path().join("bundle")).unwrap();
+    assert_eq!(report["kidu"]["bundle_sha256"], bundle.digest().unwrap().as_str());
     assert_eq!(machine.value(&registered["ModelApprovalStatus"]), "PendingManualApproval");
     assert_eq!(machine.value(&registered["ModelPackageGroupName"]), "kidu");
     // The same execution with a threshold that no model reaches: nothing is registered, and the reason is said.

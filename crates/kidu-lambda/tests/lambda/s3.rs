@@ -19,15 +19,18 @@ fn the_bundle_comes_from_s3_once_and_checked() {
     assert_eq!(moto.request("PUT", "/models/a/model.tar.gz", &[], &bytes).0, 200);
     let scratch = dir.path().join("scratch");
     let environment = moto.environment();
-    let start = |sha256: &str, uri: &str| {
+    let judged = bundle.digest().unwrap();
+    let start_with = |sha256: &str, uri: &str, judged: &str| {
         let mut variables: Vec<(&str, &str)> = environment.iter().map(|(k, v)| (*k, v.as_str())).collect();
         variables.extend([
             ("MODEL_S3_URI", uri),
             ("KIDU_SCRATCH", scratch.to_str().unwrap()),
             ("MODEL_SHA256", sha256),
+            ("KIDU_BUNDLE_SHA256", judged),
         ]);
         Lambda::start(dir.path(), &variables)
     };
+    let start = |sha256: &str, uri: &str| start_with(sha256, uri, judged.as_str());
     let sha256 = Sha256Hex::of_bytes(&bytes);
     let image = json!({"image": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, jpeg(1))});
     let uri = "s3://models/a/model.tar.gz";
@@ -38,6 +41,11 @@ fn the_bundle_comes_from_s3_once_and_checked() {
     }
     let (code, log) = start(&"0".repeat(64), uri).wait();
     assert_eq!((code, log.contains("does not match its checksum")), (Some(1), true), "{log}");
+    // Whole, and not what was evaluated.
+    let (code, log) = start_with(sha256.as_str(), uri, &"0".repeat(64)).wait();
+    assert_eq!((code, log.contains("is not the one that was evaluated")), (Some(1), true), "{log}");
+    let (code, log) = start_with(sha256.as_str(), uri, "0").wait();
+    assert_eq!((code, log.contains("KIDU_BUNDLE_SHA256=0: is no SHA-256")), (Some(1), true), "{log}");
     let (code, log) = start("", "s3://models/a/other.tar.gz").wait();
     assert_eq!((code, log.contains("there is no object s3://models/a/other.tar.gz")), (Some(1), true), "{log}");
 }

@@ -24,6 +24,7 @@ mod built_in {
     use std::{fs, process::Command};
 
     use kidu_aws::{Aws, AwsSettings, sagemaker::SageMaker};
+    use kidu_core::Sha256Hex;
     use kidu_testing::{MotoServer, RecordedAws};
     use regex::Regex;
     use serde_json::{Value, json};
@@ -144,7 +145,11 @@ mod built_in {
         cloud.moto.create_bucket("kidu-artifacts-123456789012-us-east-1");
         let bundle = TRAINED.join("bundle").display().to_string();
         let evaluation = cloud.dir.path().join("evaluation.json");
-        let report = json!({"multiclass_classification_metrics": {"accuracy": {"value": 0.75}}});
+        let judged = Sha256Hex::of_file(&TRAINED.join("bundle/bundle.json")).unwrap().to_string();
+        let report = json!({
+            "multiclass_classification_metrics": {"accuracy": {"value": 0.75}},
+            "kidu": {"bundle_sha256": judged},
+        });
         fs::write(&evaluation, report.to_string()).unwrap();
         let evaluation = evaluation.display().to_string();
         let register = ["model", "register", "--bundle", &bundle, "--evaluation", &evaluation, "--actor", "eve"];
@@ -176,6 +181,7 @@ mod built_in {
             let model = parameters["ModelBinaryLocation"].as_str().unwrap().to_owned();
             assert!(model.starts_with("s3://kidu-artifacts-") && model.ends_with("/model.tar.gz"), "{model}");
             assert_eq!((&parameters["StageName"], &parameters["ImageUri"]), (&json!(stage), &json!(IMAGE)));
+            assert_eq!(parameters["BundleSha256"], judged.as_str());
         }
         cloud.run(&["model", "deploy-config", "--image", "kidu:v1", "--out", "x"]).fails(2, &["by its digest"]);
         cloud.run(&["model", "reject", "1", "--actor", "ana", "--reason", "fails on fog"]).ok();

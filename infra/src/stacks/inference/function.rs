@@ -32,6 +32,7 @@ pub(super) fn add(stack: &Stack, p: &Parameters) -> Inference {
         .kms_key_arn(p.has_key.then(&p.key))
         .environment(object! { "Variables" => object! {
             "MODEL_S3_URI" => &p.model,
+            "KIDU_BUNDLE_SHA256" => p.evaluated.then(&p.bundle),
             "KIDU_STAGE" => Expr::sub("${StageName}"),
         } })
         .logging_config(object! { "LogFormat" => "JSON", "LogGroup" => &logs })

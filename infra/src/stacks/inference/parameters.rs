@@ -14,6 +14,7 @@ const INSTALLATION: &str = "Installation";
 /// The parameters, and the conditions that follow from them.
 pub(super) struct Parameters {
     pub(super) model: ParameterRef,
+    pub(super) bundle: ParameterRef,
     pub(super) image: ParameterRef,
     pub(super) architecture: ParameterRef,
     pub(super) memory: ParameterRef,
@@ -35,6 +36,7 @@ pub(super) struct Parameters {
     pub(super) in_installation: Condition,
     pub(super) own_role: Condition,
     pub(super) reserves: Condition,
+    pub(super) evaluated: Condition,
     pub(super) has_key: Condition,
     pub(super) has_topic: Condition,
     pub(super) uses_jwt: Condition,
@@ -92,7 +94,19 @@ impl Parameters {
             .pattern("^$|^[a-z][a-z0-9-]{1,20}$", "the name of an installation")
             .in_group("Project"),
         );
+        let bundle = stack.parameter(
+            "BundleSha256",
+            Parameter::text(
+                "SHA-256 of the bundle.json that was evaluated (kidu.bundle_sha256 in evaluation.json): the function takes no other \
+                 bundle; empty: any",
+            )
+            .default("")
+            .pattern("^$|^[0-9a-f]{64}$", "64 hexadecimal digits")
+            .in_group("Model"),
+        );
         Self {
+            evaluated: stack.condition("IsEvaluated", Test::given(&bundle)),
+            bundle,
             in_installation: stack.condition("InInstallation", Test::given(&installation)),
             own_role: stack.condition("MakesRole", Test::is(&role, "")),
             reserves: stack.condition("ReservesConcurrency", Test::Not(Box::new(Test::is(&concurrency, "-1")))),

@@ -1,9 +1,9 @@
 //! `kidu model ... --on sagemaker`, and what the stages deploy.
 
 use kidu_aws::sagemaker::{ModelPackages, Publication};
-use kidu_core::files;
+use kidu_core::{files, store::ObjectUri};
 use kidu_infra::deploy_config::{DeployConfig, deploy_config};
-use kidu_pipeline::{ModelRegistry, Registry, text};
+use kidu_pipeline::{ModelRecord, ModelRegistry, Registry, registry::bundle_judged_in, text};
 use serde_json::json;
 
 use super::{connect, installation, name_and_value};
@@ -11,9 +11,13 @@ use crate::{
     Outcome,
     cli::{DecideArgs, DeployConfigArgs, ModelCommand, RegistryArgs},
     failure::Failure,
+    stores::open_store,
     ui,
     verbs::model::{Verdict, decide, registration},
 };
+
+/// An evaluation is read whole.
+const EVALUATION_LIMIT: u64 = 64 << 20;
 
 pub(in crate::verbs) fn run(command: &ModelCommand) -> Outcome {
     match command {
@@ -78,8 +82,10 @@ fn write_deploy_config(arguments: &DeployConfigArgs) -> Outcome {
     };
     let parameters: Vec<(String, String)> =
         arguments.parameters.iter().map(|p| name_and_value("--parameter", p)).collect::<Outcome<_>>()?;
+    let bundle = evaluated_bundle(&version)?;
     let config = DeployConfig {
         project: &arguments.project,
+        bundle_sha256: bundle.as_deref(),
         image: &arguments.image,
         architecture: &arguments.architecture,
         key_arn: arguments.key_arn.as_deref(),
@@ -99,4 +105,24 @@ fn write_deploy_config(arguments: &DeployConfigArgs) -> Outcome {
     ui::line(format!("{}/{}: {}", version.group, version.version, version.bundle));
     written.iter().for_each(|path| ui::line(format!("wrote {}", path.display())));
     Ok(())
+}
+
+/// The digest of the bundle that a version's evaluation in S3 is of, so that the function takes no other.
+fn evaluated_bundle(version: &ModelRecord) -> Outcome<Option<String>> {
+    let Some(uri) = version.evaluation.as_deref().filter(|uri| uri.starts_with("s3://")) else { return Ok(None) };
+    let (folder, key) = ObjectUri::parse(uri)?
+        .split_last()
+        .ok_or_else(|| Failure::usage(format!("the evaluation of version {}, {uri}, is no object", version.version)))?;
+    let bytes = open_store(&folder)?.get(&key, EVALUATION_LIMIT)?;
+    let evaluation = serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::Failed(anyhow::anyhow!("{uri} is no evaluation: {error}; evaluate the version again"))
+    })?;
+    let bundle = bundle_judged_in(&evaluation);
+    if bundle.is_none() {
+        ui::note(format!(
+            "note: {uri} does not name its bundle: the function takes whatever lies at {}",
+            version.bundle
+        ));
+    }
+    Ok(bundle)
 }
