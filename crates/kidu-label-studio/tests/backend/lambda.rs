@@ -12,7 +12,10 @@ use axum::{
 };
 use kidu_aws::{Aws, AwsSettings, lambda::LambdaFunction};
 use kidu_label_studio::endpoint::LambdaTransport;
-use kidu_lambda::{Function, source::Source};
+use kidu_lambda::{
+    Function,
+    source::{Evaluated, Source},
+};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{json, value::RawValue};
 
@@ -52,7 +55,7 @@ fn transport(url: &str, name: &str) -> Arc<LambdaTransport> {
 fn a_function_predicts_and_its_faults_are_told() {
     let dir = tempfile::tempdir().unwrap();
     bundle(&dir.path().join("bundle"), &CLASSES);
-    let function = Function::start(&Source::Folders(vec![dir.path().join("bundle")])).unwrap();
+    let function = Function::start(&Source::Folders(vec![dir.path().join("bundle")]), &Evaluated::default()).unwrap();
     let (listener, address) = listen();
     let router = Router::new().route("/2015-03-31/functions/{name}/invocations", post(invoke)).with_state(function);
     RUNTIME.spawn(async move { axum::serve(listener, router).await });
