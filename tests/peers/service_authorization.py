@@ -87,16 +87,15 @@ def check(statement: dict, known: dict) -> list:
     resources = statement["resources"]
     for action in statement["actions"]:
         service, _, name = action.partition(":")
-        actions, _ = known.get(service, ({}, {}))
+        actions, kinds = known.get(service, ({}, {}))
         privilege = actions.get(name.lower())
         if privilege is None:
             if action not in UNKNOWN:
                 found.append(f"AWS knows no {action}")
             used.update(resources)
             continue
-        types = {kind: entry for kind, entry in privilege["resource_types"].items() if kind}
-        arns = [known[service][1][kind.rstrip("*")]["arn"] for kind in types]
-        arns += [known[service][1][kind]["arn"] for kind in EXCEPTIONS.get(action, [])]
+        types = [kind.rstrip("*") for kind in privilege["resource_types"] if kind]
+        arns = [kinds[kind]["arn"] for kind in types + EXCEPTIONS.get(action, [])]
         taken = {resource for resource in resources if any(of_type(resource, arn) for arn in arns)}
         if not arns and resources != ["*"]:
             found.append(f"{action} knows no resources: it needs '*'")
@@ -104,7 +103,7 @@ def check(statement: dict, known: dict) -> list:
             found.append(f"{action} is on {', '.join(types)}, and none is named")
         used |= taken if arns else set(resources)
         keys = {key for entry in privilege["resource_types"].values() for key in entry["condition_keys"]}
-        keys |= {key for kind in types for key in known[service][1][kind.rstrip("*")]["condition_keys"]}
+        keys |= {key for kind in types for key in kinds[kind]["condition_keys"]}
         for _, key, _ in statement["conditions"]:
             if not key.startswith("aws:") and key not in keys:
                 found.append(f"{action} has no {key}")
