@@ -203,9 +203,10 @@ fn prepare(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
                         "aws ecr get-login-password | docker login --username AWS --password-stdin \"${REPOSITORY%%/*}\"",
                         "PACKAGE=$(aws sagemaker list-model-packages --model-package-group-name \"$PROJECT\" --model-approval-status Approved --sort-by CreationTime --sort-order Descending --query 'ModelPackageSummaryList[0].ModelPackageArn' --output text)",
                         "if [ \"$PACKAGE\" = None ]; then echo \"no model of the group $PROJECT is approved: approve one, as in aws sagemaker update-model-package --model-approval-status Approved\"; exit 1; fi",
-                        "MODEL=$(aws sagemaker describe-model-package --model-package-name \"$PACKAGE\" --query 'InferenceSpecification.Containers[0].ModelDataUrl' --output text)",
-                        "EVALUATION=$(aws sagemaker describe-model-package --model-package-name \"$PACKAGE\" --query 'ModelMetrics.ModelQuality.Statistics.S3Uri' --output text)",
-                        "if [ \"$EVALUATION\" = None ]; then BUNDLE=; else aws s3 cp --no-progress \"$EVALUATION\" evaluation.json && BUNDLE=$(jq --raw-output '.kidu.bundle_sha256 // \"\"' evaluation.json); fi",
+                        "VERSION=$(aws sagemaker describe-model-package --model-package-name \"$PACKAGE\" --output json)",
+                        "MODEL=$(printf '%s' \"$VERSION\" | jq --raw-output '.InferenceSpecification.Containers[0].ModelDataUrl')",
+                        "EVALUATION=$(printf '%s' \"$VERSION\" | jq --raw-output '.ModelMetrics.ModelQuality.Statistics.S3Uri // \"\"')",
+                        "if [ -z \"$EVALUATION\" ]; then BUNDLE=; else aws s3 cp --no-progress \"$EVALUATION\" evaluation.json && BUNDLE=$(jq --raw-output '.kidu.bundle_sha256 // \"\"' evaluation.json); fi",
                     ],
                 ),
                 (
