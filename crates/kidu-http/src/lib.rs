@@ -1,7 +1,12 @@
-//! What Kidu's HTTP servers do with connections below hyper.
+//! What Kidu's HTTP servers share: how connections are taken, bounded, and ended without losing a request.
 
-mod last_call;
+mod connection;
 mod linger;
+mod refusal;
+mod serve;
+mod traffic;
 
-pub use last_call::last_call;
-pub use linger::{Linger, Patience, Unread};
+pub use connection::{ConnectionSettings, Seat};
+pub use linger::{Linger, Patience};
+pub use serve::{Shutdown, serve};
+pub use traffic::{Tracked, Traffic};

@@ -7,10 +7,6 @@
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -19,6 +15,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep},
 };
+
+use crate::Traffic;
 
 /// How long a client that is still sending is listened to after the last answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,22 +40,11 @@ impl Patience {
     }
 }
 
-/// Says of a connection whether a request was left in the middle. Clones are the same one.
-#[derive(Clone, Debug, Default)]
-pub struct Unread(Arc<AtomicBool>);
-
-impl Unread {
-    /// The request was read to its end: whoever closes now owes the client nothing.
-    pub fn done(&self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
-
 /// A connection that lingers when its server shuts it down in the middle of a request.
 #[derive(Debug)]
 pub struct Linger<S> {
     stream: S,
-    unread: Unread,
+    traffic: Traffic,
     patience: Patience,
     end: End,
 }
@@ -70,10 +57,10 @@ enum End {
 }
 
 impl<S> Linger<S> {
-    /// Around a stream; with what the server says of its requests.
-    pub fn new(stream: S, patience: Patience) -> (Self, Unread) {
-        let unread = Unread::default();
-        (Self { stream, unread: unread.clone(), patience, end: End::Open }, unread)
+    /// Around a stream; with what passes over it, and what the server says of its requests.
+    pub fn new(stream: S, patience: Patience) -> (Self, Traffic) {
+        let traffic = Traffic::new();
+        (Self { stream, traffic: traffic.clone(), patience, end: End::Open }, traffic)
     }
 }
 
@@ -83,7 +70,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Linger<S> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            this.unread.0.store(true, Ordering::Release);
+            this.traffic.received();
         }
         Poll::Ready(Ok(()))
     }
@@ -91,7 +78,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Linger<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf));
+        this.traffic.sent();
+        Poll::Ready(written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -105,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<S> {
             let now = Instant::now();
             let last = now + this.patience.whole;
             let idle = Box::pin(tokio::time::sleep_until(last.min(now + this.patience.idle)));
-            this.end = match this.unread.0.load(Ordering::Acquire) {
+            this.end = match this.traffic.is_unread() {
                 true => End::Lingering { last, idle, left: this.patience.bytes },
                 false => End::Closed,
             };
@@ -127,7 +117,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs));
+        this.traffic.sent();
+        Poll::Ready(written)
     }
 }
 
@@ -172,11 +165,11 @@ mod tests {
 
     /// A server that has read the beginning of a request and now closes; how long that takes.
     async fn close(server: DuplexStream, all_was_read: bool) -> Duration {
-        let (mut server, unread) = Linger::new(server, PATIENCE);
+        let (mut server, traffic) = Linger::new(server, PATIENCE);
         let mut some = [0; 5];
         server.read_exact(&mut some).await.unwrap();
         if all_was_read {
-            unread.done();
+            traffic.read_whole();
         }
         let start = Instant::now();
         server.shutdown().await.unwrap();

@@ -93,8 +93,15 @@ impl HttpClient {
     ///
     /// # Errors
     /// As [`HttpClient::send`]; also when the server stops reading before the body has ended.
-    pub fn post_slowly(&mut self, path: &str, body: &[u8], piece: usize, pause: Duration) -> io::Result<Answer> {
-        let head = self.head("POST", path, &[("content-type", "image/jpeg")], body.len());
+    pub fn post_slowly(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        piece: usize,
+        pause: Duration,
+    ) -> io::Result<Answer> {
+        let head = self.head("POST", path, headers, body.len());
         let mut connection = self.connect()?;
         connection.get_mut().write_all(head.as_bytes())?;
         for piece in body.chunks(piece) {

@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use kidu_http::Tracked;
 use tokio::{
     sync::Notify,
     time::{Sleep, sleep},
@@ -99,14 +100,14 @@ impl std::error::Error for Cut {}
 /// A request's body.
 #[derive(Debug)]
 pub(super) struct Upload {
-    inner: Incoming,
+    inner: Tracked,
     left: u64,
     deadline: Pin<Box<Sleep>>,
     progress: Arc<Progress>,
 }
 
 impl Upload {
-    pub(super) fn new(inner: Incoming, most: u64, timeout: Duration, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(inner: Tracked, most: u64, timeout: Duration, progress: Arc<Progress>) -> Self {
         if inner.is_end_stream() {
             progress.upload_ends(UploadEnd::Whole);
         }

@@ -1,12 +1,12 @@
 //! One request on its way to a server and back.
 
-use std::{net::IpAddr, sync::Arc, sync::atomic::Ordering};
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
-use kidu_http::Unread;
+use kidu_http::Tracked;
 use serde_json::json;
 
 use super::{
@@ -33,12 +33,7 @@ struct Problem(StatusCode, &'static str, String);
 
 impl Front {
     /// Answers a request: itself, or by the server whose turn it is.
-    pub(super) async fn answer(
-        self: &Arc<Self>,
-        request: Request<Incoming>,
-        peer: IpAddr,
-        unread: &Unread,
-    ) -> Response<Body> {
+    pub(super) async fn answer(self: &Arc<Self>, request: Request<Tracked>, peer: IpAddr) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let id = headers::request_id(&parts.headers);
         let expects = parts.headers.contains_key(header::EXPECT);
@@ -62,12 +57,8 @@ impl Front {
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(headers::REQUEST_ID, value);
         }
-        let whole = progress.upload_end() == Some(UploadEnd::Whole);
-        if whole {
-            unread.done();
-        }
         // A body that was not read to its end leaves the connection in the middle of it.
-        if !whole || self.ending.load(Ordering::SeqCst) {
+        if progress.upload_end() != Some(UploadEnd::Whole) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -8,23 +8,17 @@ mod headers;
 pub mod metrics;
 
 use std::{
+    convert::Infallible,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
-use kidu_http::{Linger, Patience};
+use hyper::service::service_fn;
+use kidu_http::{ConnectionSettings, Patience, Seat, Shutdown, Tracked};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::watch,
 };
 
 pub use backend::Backend;
@@ -66,7 +60,6 @@ pub struct Front {
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     table: Mutex<Table>,
-    ending: AtomicBool,
 }
 
 /// Who answers, and whose turn it is.
@@ -79,8 +72,7 @@ struct Table {
 impl Front {
     /// A front with nobody behind it.
     pub fn new(environment: Environment, limits: Limits, metrics: Arc<Metrics>, board: Arc<Board>) -> Arc<Self> {
-        let (table, ending) = (Mutex::default(), AtomicBool::new(false));
-        Arc::new(Self { environment, limits, metrics, board, table, ending })
+        Arc::new(Self { environment, limits, metrics, board, table: Mutex::default() })
     }
 
     /// From the next request on these answer, by weight. Who stands by with weight 0 is asked when the others cannot be
@@ -119,74 +111,34 @@ impl Front {
 
     /// Serves until `end` turns true, then finishes what was begun, as long as `drain` allows.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, mut end: watch::Receiver<bool>, drain: Duration) {
-        let graceful = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(self.limits.max_connections.max(1)));
-        {
-            let accept = self.accept(&listener, &places, &graceful);
-            tokio::pin!(accept);
-            tokio::select! {
-                // A sender that is gone asks for the end, too.
-                _ = end.wait_for(|asked| *asked) => {}
-                () = &mut accept => {}
-            }
-            self.ending.store(true, Ordering::SeqCst);
-            let _ = tokio::time::timeout(LAST_CALL.min(drain), &mut accept).await;
-        }
-        // Connections that the system has taken for us already are ours to answer.
-        kidu_http::last_call(listener, |stream, peer| {
-            if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-                self.open(stream, peer, place, &graceful);
-            }
-        });
-        if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
-            let environment = self.environment.name();
-            tracing::warn!(environment, seconds = drain.as_secs_f64(), "connections were still open at the end");
-        }
+        let end = async {
+            // A sender that is gone asks for the end, too.
+            let _ = end.wait_for(|asked| *asked).await;
+        };
+        let leave = |(): &()| Shutdown { delay: LAST_CALL.min(drain), drain };
+        kidu_http::serve(listener, self.limits.max_connections, end, leave, |stream, peer, seat| {
+            self.open(stream, peer, seat);
+        })
+        .await;
     }
 
-    async fn accept(self: &Arc<Self>, listener: &TcpListener, places: &Arc<Semaphore>, graceful: &GracefulShutdown) {
-        loop {
-            let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((stream, peer)) => self.open(stream, peer, place, graceful),
-                Err(error) => {
-                    // Too many files are open, or a connection went before it was taken: others are still to come.
-                    tracing::warn!(%error, "a connection was not taken");
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            }
-        }
-    }
-
-    fn open(
-        self: &Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        place: OwnedSemaphorePermit,
-        graceful: &GracefulShutdown,
-    ) {
-        let _ = stream.set_nodelay(true);
-        let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.head_timeout)
-            .max_headers(64)
-            .max_buf_size(32 << 10);
+    fn open(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, seat: Seat) {
+        let settings = ConnectionSettings {
+            head_timeout: self.limits.head_timeout,
+            max_headers: 64,
+            max_head: 32 << 10,
+            patience: Patience::of(self.limits.body_timeout, self.limits.max_body),
+        };
         let front = Arc::clone(self);
-        let (stream, unread) = Linger::new(stream, Patience::of(self.limits.body_timeout, self.limits.max_body));
-        let answer = service_fn(move |request: hyper::Request<Incoming>| {
-            let (front, unread) = (Arc::clone(&front), unread.clone());
-            async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer.ip(), &unread).await) }
+        let answer = service_fn(move |request: hyper::Request<Tracked>| {
+            let front = Arc::clone(&front);
+            async move { Ok::<_, Infallible>(front.answer(request, peer.ip()).await) }
         });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), answer));
         let front = Arc::clone(self);
         front.metrics.connection(front.environment, 1);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
-            }
+            seat.serve(stream, settings, answer).await;
             front.metrics.connection(front.environment, -1);
-            drop(place);
         });
     }
 }

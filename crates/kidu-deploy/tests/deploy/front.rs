@@ -324,7 +324,7 @@ const WIDE: Limits = Limits {
 
 /// Sends in pieces of 64 KiB, a third of a second for 3 MB.
 fn slowly(client: &mut HttpClient, path: &str, bytes: usize) -> std::io::Result<kidu_testing::Answer> {
-    client.post_slowly(path, &vec![7; bytes], 64 << 10, Duration::from_millis(7))
+    client.post_slowly(path, &[("content-type", "image/jpeg")], &vec![7; bytes], 64 << 10, Duration::from_millis(7))
 }
 
 #[test]

@@ -9,7 +9,12 @@ use std::{
 
 use tokio::{net::TcpListener, sync::watch};
 
-use super::{auth::Auth, body::Bodies, connection, routes};
+use super::{
+    auth::Auth,
+    body::Bodies,
+    connection::{self, Bounds},
+    routes,
+};
 use crate::{
     batch::Batcher,
     endpoint::Endpoint,
@@ -74,7 +79,9 @@ impl Backend {
             // Builds begin to save while requests are still answered.
             let _ = stop.send(true);
         };
-        connection::serve(listener, router, self.max_connections, self.drain, end).await;
+        let bounds =
+            Bounds { max_connections: self.max_connections, max_body: self.app.bodies.most, drain: self.drain };
+        connection::serve(listener, router, bounds, end).await;
         let _ = stop.send(true);
         if let Some(supervising) = supervising {
             let patience = self.drain + Duration::from_secs(5);

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::problem::Problem;
 
 /// How long a body may take to come in, and to be given room.
-const TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 /// So many of the largest bodies fit in memory at a time; others wait.
 const AT_A_TIME: usize = 4;
 /// Bodies up to this size, as those of most events, need no room of their own: connections are few.
@@ -24,7 +24,7 @@ const BLOCK: usize = 1 << 10;
 
 /// The room for bodies.
 pub(super) struct Bodies {
-    most: usize,
+    pub(super) most: usize,
     room: Arc<Semaphore>,
     timeout: Duration,
 }
@@ -53,14 +53,10 @@ impl Bodies {
         // A body that does not say how long it is may become as long as any.
         let stated = body.size_hint().exact().and_then(|n| usize::try_from(n).ok());
         let share = match stated {
-            // Read, and refused when it is too long: who has not sent everything does not look at the answer.
-            Some(bytes) if bytes <= SMALL || bytes > self.most => None,
+            Some(bytes) if bytes > self.most => return Err(self.too_large()),
+            Some(bytes) if bytes <= SMALL => None,
             stated => Some(self.reserve(stated.unwrap_or(self.most)).await?),
         };
-        if stated.is_some_and(|bytes| bytes > self.most) {
-            discard(body, self.most).await;
-            return Err(self.too_large());
-        }
         match Limited::new(body, self.most).collect().await {
             Ok(whole) => Ok(Held { bytes: whole.to_bytes(), share }),
             Err(error) if error.is::<LengthLimitError>() => Err(self.too_large()),
@@ -81,17 +77,6 @@ impl Bodies {
     fn too_large(&self) -> Problem {
         let told = format!("the body has more than {} bytes; select fewer tasks, or raise --max-body-bytes", self.most);
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", told)
-    }
-}
-
-/// Throws away what follows, to a bound.
-async fn discard(mut body: Body, most: usize) {
-    let mut left = most.saturating_mul(2);
-    while let Some(Ok(frame)) = body.frame().await {
-        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
-            Some(rest) => left = rest,
-            None => return,
-        }
     }
 }
 

@@ -228,6 +228,20 @@ fn more_tasks_than_anybody_selects_are_refused() {
 }
 
 #[test]
+fn who_is_still_sending_sees_the_refusal() {
+    let dir = tempfile::tempdir().unwrap();
+    let secrets = Secrets { basic_auth_password: Some("horse".into()), ..Secrets::default() };
+    let studio = Studio::with(dir.path(), good(), None, secrets, &["--max-body-bytes", "1000000"]);
+    let slowly = |headers: &[(&str, &str)], path: &str| {
+        let (piece, pause) = (64 << 10, Duration::from_millis(5));
+        studio.client().post_slowly(path, headers, &vec![b'x'; 3 << 20], piece, pause).unwrap().status
+    };
+    assert_eq!(slowly(&[BASIC], "/predict"), 413);
+    assert_eq!(slowly(&[], "/predict"), 401);
+    assert_eq!(slowly(&[BASIC], "/nowhere"), 404);
+}
+
+#[test]
 fn bodies_that_are_none_are_refused_and_the_reason_is_in_the_status_line() {
     let dir = tempfile::tempdir().unwrap();
     let studio = Studio::start(dir.path(), good(), &["--max-body-bytes", "4000"]);

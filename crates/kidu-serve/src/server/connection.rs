@@ -10,16 +10,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, Full};
-use hyper::{
-    body::{Body as _, Incoming},
-    server::conn::http1,
-    service::service_fn,
-};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
-use kidu_http::{Linger, Patience, Unread};
+use hyper::{body::Body as _, service::service_fn};
+use kidu_http::{ConnectionSettings, Patience, Seat, Tracked};
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -54,54 +46,41 @@ impl ConnectionLimits {
     pub(super) fn memory_permits(&self) -> usize {
         (self.max_memory / BLOCK).clamp(1, Semaphore::MAX_PERMITS)
     }
+
+    fn settings(&self, max_body: usize) -> ConnectionSettings {
+        ConnectionSettings {
+            head_timeout: self.head_timeout,
+            max_headers: self.max_headers,
+            max_head: self.max_head,
+            patience: Patience::of(self.body_timeout, max_body as u64),
+        }
+    }
 }
 
 type Shared = (Arc<Service>, Arc<ConnectionLimits>, Arc<Semaphore>);
 
 /// Serves a connection on a task of its own.
-pub(super) fn open(
-    stream: TcpStream,
-    peer: SocketAddr,
-    place: OwnedSemaphorePermit,
-    (service, limits, memory): Shared,
-    graceful: &GracefulShutdown,
-) {
-    // Answers are small and whole: nothing is gained by waiting for more to send.
-    let _ = stream.set_nodelay(true);
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .max_headers(limits.max_headers)
-        .max_buf_size(limits.max_head.max(8192));
+pub(super) fn open(stream: TcpStream, peer: SocketAddr, seat: Seat, (service, limits, memory): Shared) {
+    let settings = limits.settings(service.settings().limits.max_body);
     let counted = Arc::clone(&service);
     let local = peer.ip().is_loopback();
-    let patience = Patience::of(limits.body_timeout, service.settings().limits.max_body as u64);
-    let (stream, unread) = Linger::new(stream, patience);
-    let answer = service_fn(move |request: hyper::Request<Incoming>| {
+    let answer = service_fn(move |request: hyper::Request<Tracked>| {
         let (service, limits, memory) = (Arc::clone(&service), Arc::clone(&limits), Arc::clone(&memory));
-        let unread = unread.clone();
-        async move { Ok::<_, Infallible>(exchange(request, local, &service, &limits, &memory, &unread).await) }
+        async move { Ok::<_, Infallible>(exchange(request, local, &service, &limits, &memory).await) }
     });
-    let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), answer));
     counted.metrics().connections.inc();
     tokio::spawn(async move {
-        // A client that goes, or that does not speak HTTP, is its own affair.
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection ended early");
-        }
+        seat.serve(stream, settings, answer).await;
         counted.metrics().connections.dec();
-        drop(place);
     });
 }
 
 async fn exchange(
-    incoming: hyper::Request<Incoming>,
+    incoming: hyper::Request<Tracked>,
     local: bool,
     service: &Arc<Service>,
     limits: &ConnectionLimits,
     memory: &Arc<Semaphore>,
-    unread: &Unread,
 ) -> hyper::Response<Full<Bytes>> {
     let start = Instant::now();
     let (parts, body) = incoming.into_parts();
@@ -124,9 +103,6 @@ async fn exchange(
         let skip = tokio::time::timeout(limits.body_timeout, skip(body, most));
         (Ok(Bytes::new()), !request.headers.contains_key(header::EXPECT) && skip.await.unwrap_or(false))
     };
-    if whole {
-        unread.done();
-    }
     let response = match read {
         Ok(body) => {
             request.body = body;
@@ -140,7 +116,7 @@ async fn exchange(
         }
     };
     // A body that was not read to its end leaves the connection in the middle of it.
-    to_hyper(response, !whole || service.is_draining())
+    to_hyper(response, !whole)
 }
 
 fn to_hyper(response: Response, close: bool) -> hyper::Response<Full<Bytes>> {
@@ -155,13 +131,13 @@ fn to_hyper(response: Response, close: bool) -> hyper::Response<Full<Bytes>> {
 
 /// Reads a body, as far as it may become.
 struct Reader<'a> {
-    body: Incoming,
+    body: Tracked,
     most: usize,
     memory: &'a Arc<Semaphore>,
 }
 
 /// Throws a body away; whether it ended within the limit.
-async fn skip(mut body: Incoming, most: usize) -> bool {
+async fn skip(mut body: Tracked, most: usize) -> bool {
     let mut left = most as u64;
     if body.size_hint().lower() > left {
         return false;

@@ -12,13 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use tokio::{net::TcpListener, sync::Semaphore};
 
 pub use connection::ConnectionLimits;
+pub use kidu_http::Shutdown;
 pub use options::ServeOptions;
 
 use crate::{
@@ -26,15 +23,6 @@ use crate::{
     pages,
     service::Service,
 };
-
-/// How a server ends.
-#[derive(Clone, Copy, Debug)]
-pub struct Shutdown {
-    /// How long it still takes connections after it was asked to end, no longer ready: time for balancers to notice.
-    pub delay: Duration,
-    /// How long answers may take after that.
-    pub drain: Duration,
-}
 
 /// Serves a bundle until SIGTERM or SIGINT. `announce` is called once, when the address is bound, which is before the
 /// model is loaded. From here on the process gets small pages ([`pages::small`]).
@@ -95,7 +83,7 @@ pub fn run(options: &ServeOptions, announce: impl FnOnce(SocketAddr)) -> Result<
     Ok(())
 }
 
-/// Serves connections until `end`, then finishes what was begun.
+/// Serves connections until `end`, then finishes what was begun. During [`Shutdown::delay`] `/ready` says no.
 ///
 /// # Errors
 /// What `end` gives.
@@ -106,69 +94,15 @@ pub async fn serve<E>(
     shutdown: Shutdown,
     end: impl Future<Output = Result<(), E>>,
 ) -> Result<(), E> {
-    let graceful = GracefulShutdown::new();
-    let outcome = {
-        let door = Door {
-            places: Arc::new(Semaphore::new(limits.max_connections.max(1))),
-            memory: Arc::new(Semaphore::new(limits.memory_permits())),
-            limits: Arc::new(limits),
-            service: Arc::clone(&service),
-            graceful: &graceful,
-        };
-        let outcome = {
-            let accept = door.accept(&listener);
-            tokio::pin!(accept);
-            let outcome = tokio::select! {
-                outcome = end => outcome,
-                () = &mut accept => Ok(()),
-            };
-            service.drain();
-            if outcome.is_ok() {
-                // Answers carry `connection: close` from here on, so that busy clients leave by themselves.
-                let _ = tokio::time::timeout(shutdown.delay, &mut accept).await;
-            }
-            outcome
-        };
-        // Connections that the system has taken for us already are ours to answer.
-        kidu_http::last_call(listener, |stream, peer| {
-            if let Ok(place) = Arc::clone(&door.places).try_acquire_owned() {
-                door.open(stream, peer, place);
-            }
-        });
-        outcome
+    let memory = Arc::new(Semaphore::new(limits.memory_permits()));
+    let limits = Arc::new(limits);
+    let leave = |outcome: &Result<(), E>| {
+        service.drain();
+        // Who could not begin has nobody to wait for.
+        Shutdown { delay: if outcome.is_ok() { shutdown.delay } else { Duration::ZERO }, ..shutdown }
     };
-    if tokio::time::timeout(shutdown.drain, graceful.shutdown()).await.is_err() {
-        tracing::warn!(seconds = shutdown.drain.as_secs_f64(), "connections were still open at the end");
-    }
-    outcome
-}
-
-/// Where connections come in.
-struct Door<'a> {
-    places: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
-    limits: Arc<ConnectionLimits>,
-    service: Arc<Service>,
-    graceful: &'a GracefulShutdown,
-}
-
-impl Door<'_> {
-    async fn accept(&self, listener: &TcpListener) {
-        loop {
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((stream, peer)) => self.open(stream, peer, place),
-                Err(error) => {
-                    // Too many files are open, or a connection went before it was taken: others are still to come.
-                    tracing::warn!(%error, "a connection was not taken");
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            }
-        }
-    }
-
-    fn open(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
-        let shared = (Arc::clone(&self.service), Arc::clone(&self.limits), Arc::clone(&self.memory));
-        connection::open(stream, peer, place, shared, self.graceful);
-    }
+    kidu_http::serve(listener, limits.max_connections, end, leave, |stream, peer, seat| {
+        connection::open(stream, peer, seat, (Arc::clone(&service), Arc::clone(&limits), Arc::clone(&memory)));
+    })
+    .await
 }

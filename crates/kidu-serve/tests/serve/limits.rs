@@ -137,6 +137,8 @@ fn other_origins_may_ask_where_they_are_named_and_never_with_credentials() {
     assert_eq!(ask(&["*"], "OPTIONS", "https://b.example").as_deref(), Some("*"));
 }
 
+const JPEG: &[(&str, &str)] = &[("content-type", "image/jpeg")];
+
 #[test]
 fn who_is_still_sending_sees_the_refusal() {
     let limits_of_requests = RequestLimits { max_body: 4 << 20, ..RequestLimits::default() };
@@ -145,7 +147,7 @@ fn who_is_still_sending_sees_the_refusal() {
         Server::start_with(settings, slow(Duration::ZERO), ConnectionLimits { max_memory: 5 << 20, ..limits() });
     let (piece, pause) = (64 << 10, Duration::from_millis(5));
     let ask = |client: &mut HttpClient, path: &str, bytes: usize| {
-        let answer = client.post_slowly(path, &vec![7; bytes], piece, pause).unwrap();
+        let answer = client.post_slowly(path, JPEG, &vec![7; bytes], piece, pause).unwrap();
         (answer.status, client.is_kept())
     };
     let mut client = server.client();
@@ -167,6 +169,6 @@ fn who_is_still_sending_sees_the_refusal() {
     // Too slow, and still sending when it is told so.
     let quick = ConnectionLimits { body_timeout: Duration::from_secs(1), ..limits() };
     let server = Server::start_with(tight(), slow(Duration::ZERO), quick);
-    let answer = server.client().post_slowly("/", &[7; 14_000], 1000, Duration::from_millis(100)).unwrap();
+    let answer = server.client().post_slowly("/", JPEG, &[7; 14_000], 1000, Duration::from_millis(100)).unwrap();
     assert_eq!((answer.status, code(&answer)), (408, "request_timeout".into()));
 }

@@ -1,0 +1,308 @@
+//! A listener, from its first connection to the last answer.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, sleep, timeout_at},
+};
+
+use crate::{
+    connection::{Phase, Seat},
+    refusal::refuse_new,
+};
+
+/// How a server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long it still takes connections after it was asked to end: time for clients and balancers to notice.
+    pub delay: Duration,
+    /// How long answers may take after that.
+    pub drain: Duration,
+}
+
+/// Connections whose handshake has begun when new ones are refused come within that.
+const HANDSHAKES: Duration = Duration::from_millis(50);
+/// Before the next try to take a connection, where files are short.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Takes connections, at most so many at a time, until `end`; then finishes what was begun, as `leave` says. `open` hands a
+/// connection to a task that serves it from its [`Seat`]; when this returns, all of these have ended, unless
+/// [`Shutdown::drain`] was too short.
+///
+/// No request is lost on the way. Clients whose connection is kept learn from their next answer that it ends. What the
+/// system has taken when the listener ends is answered. Nobody comes in between the last look and the close: on Linux the
+/// socket is told to let nobody in first.
+pub async fn serve<T>(
+    listener: TcpListener,
+    max_connections: usize,
+    end: impl Future<Output = T>,
+    leave: impl FnOnce(&T) -> Shutdown,
+    open: impl Fn(TcpStream, SocketAddr, Seat),
+) -> T {
+    let places = Arc::new(Semaphore::new(max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let (phase, _) = watch::channel(Phase::Open);
+    let door = Door { places, phase, open };
+    let outcome = tokio::select! {
+        outcome = end => outcome,
+        never = door.accept(&listener) => match never {},
+    };
+    door.phase.send_replace(Phase::Leaving);
+    let Shutdown { delay, drain } = leave(&outcome);
+    let _ = timeout_at(Instant::now() + delay, door.accept(&listener)).await;
+    let last = Instant::now() + drain;
+    let ended = timeout_at(last, async {
+        door.close(listener).await;
+        door.phase.closed().await;
+    });
+    if ended.await.is_err() {
+        let open = door.phase.receiver_count();
+        tracing::warn!(open, seconds = drain.as_secs_f64(), "connections were still open at the end");
+    }
+    outcome
+}
+
+/// Where connections come in.
+struct Door<F> {
+    places: Arc<Semaphore>,
+    phase: watch::Sender<Phase>,
+    open: F,
+}
+
+impl<F: Fn(TcpStream, SocketAddr, Seat)> Door<F> {
+    async fn accept(&self, listener: &TcpListener) -> Infallible {
+        loop {
+            let place = self.place().await;
+            match listener.accept().await {
+                Ok((stream, peer)) => self.let_in(stream, peer, place),
+                Err(error) => wait_after(&error).await,
+            }
+        }
+    }
+
+    async fn place(&self) -> OwnedSemaphorePermit {
+        match Arc::clone(&self.places).acquire_owned().await {
+            Ok(place) => place,
+            // Never: nobody closes it.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn let_in(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+        (self.open)(stream, peer, Seat::new(self.phase.subscribe(), place));
+    }
+
+    /// Takes whom the system has taken already, and then nobody any more.
+    async fn close(&self, listener: TcpListener) {
+        if refuse_new(&listener).is_ok() {
+            let _ = timeout_at(Instant::now() + HANDSHAKES, self.accept(&listener)).await;
+        }
+        // Quiet connections make room.
+        self.phase.send_replace(Phase::Closing);
+        // The event loop may not have heard of the latest: the system itself is asked.
+        let Ok(listener) = listener.into_std() else { return };
+        loop {
+            let place = self.place().await;
+            let taken = listener.accept().and_then(|(stream, peer)| {
+                stream.set_nonblocking(true)?;
+                Ok((TcpStream::from_std(stream)?, peer))
+            });
+            match taken {
+                Ok((stream, peer)) => self.let_in(stream, peer, place),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => wait_after(&error).await,
+            }
+        }
+    }
+}
+
+/// Too many files are open, or a connection went before it was taken: others are still to come.
+async fn wait_after(error: &io::Error) {
+    tracing::warn!(%error, "a connection was not taken");
+    sleep(PAUSE).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        io::Write,
+        net::TcpStream as StdStream,
+        sync::mpsc::{Receiver, channel},
+        thread::{self, JoinHandle},
+    };
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use hyper::service::service_fn;
+    use kidu_testing::{HttpClient, read_answer};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::{ConnectionSettings, Patience, Tracked};
+
+    const SETTINGS: ConnectionSettings = ConnectionSettings {
+        head_timeout: Duration::from_secs(30),
+        max_headers: 64,
+        max_head: 32 << 10,
+        patience: Patience { whole: Duration::from_secs(5), idle: Duration::from_secs(2), bytes: 1 << 20 },
+    };
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n";
+
+    /// A server in this process that answers everything after a time.
+    struct Server {
+        address: SocketAddr,
+        end: oneshot::Sender<()>,
+        took: Receiver<Duration>,
+        thread: JoinHandle<()>,
+    }
+
+    impl Server {
+        /// `before` is called when the system takes connections and the server has not begun to.
+        fn start(
+            places: usize,
+            shutdown: Shutdown,
+            answer_after: Duration,
+            before: impl FnOnce(SocketAddr) + Send + 'static,
+        ) -> Self {
+            let (told, address) = channel();
+            let (end, ended) = oneshot::channel();
+            let (took, times) = channel();
+            let thread = thread::spawn(move || {
+                let runtime =
+                    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+                runtime.block_on(async move {
+                    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                    let address = listener.local_addr().unwrap();
+                    told.send(address).unwrap();
+                    before(address);
+                    let leave = |asked: &Instant| {
+                        took.send(asked.elapsed()).unwrap();
+                        shutdown
+                    };
+                    let end = async {
+                        let _ = ended.await;
+                        Instant::now()
+                    };
+                    let asked = serve(listener, places, end, leave, move |stream, _, seat| {
+                        let answer = service_fn(move |_: Request<Tracked>| async move {
+                            sleep(answer_after).await;
+                            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello"))))
+                        });
+                        tokio::spawn(seat.serve(stream, SETTINGS, answer));
+                    });
+                    took.send(asked.await.elapsed()).unwrap();
+                });
+            });
+            Self { address: address.recv().unwrap(), end, took: times, thread }
+        }
+
+        /// Asks it to end; how long that takes.
+        fn end(self) -> Duration {
+            self.end.send(()).unwrap();
+            self.thread.join().unwrap();
+            self.took.iter().last().unwrap()
+        }
+    }
+
+    /// What became of a request on a connection.
+    fn ask(stream: StdStream) -> (u16, bool) {
+        (&stream).write_all(REQUEST).unwrap();
+        let answer = read_answer(&mut std::io::BufReader::new(stream), false).unwrap();
+        (answer.status, answer.header("connection") == Some("close"))
+    }
+
+    const DRAIN: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn whom_the_system_has_taken_is_answered_with_few_places_too() {
+        for (places, patience) in [(64, 0), (64, 600), (1, 0)] {
+            let (told, streams) = channel();
+            let shutdown = Shutdown { delay: Duration::ZERO, drain: DRAIN };
+            let server = Server::start(places, shutdown, Duration::from_millis(5), move |address| {
+                told.send((0..16).map(|_| StdStream::connect(address).unwrap()).collect::<Vec<_>>()).unwrap();
+                // Nobody is taken before the end is asked for.
+                thread::sleep(Duration::from_millis(300));
+            });
+            let streams = streams.recv().unwrap();
+            let address = server.address;
+            let clients: Vec<_> = streams
+                .into_iter()
+                .map(|stream| {
+                    thread::spawn(move || {
+                        thread::sleep(Duration::from_millis(300 + patience));
+                        ask(stream)
+                    })
+                })
+                .collect();
+            server.end();
+            for client in clients {
+                assert_eq!(client.join().unwrap(), (200, true), "{places} places, after {patience} ms");
+            }
+            assert_eq!(StdStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        }
+    }
+
+    #[test]
+    fn clients_that_go_on_asking_lose_nothing() {
+        let shutdown = Shutdown { delay: Duration::from_millis(30), drain: DRAIN };
+        let server = Server::start(64, shutdown, Duration::from_millis(1), |_| {});
+        let address = server.address;
+        let clients: Vec<_> = (0..16)
+            .map(|_| {
+                thread::spawn(move || {
+                    let mut client = HttpClient::new(address);
+                    for answered in 0.. {
+                        match client.get("/") {
+                            Ok(answer) => assert_eq!(answer.status, 200),
+                            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return answered,
+                            Err(error) => panic!("a request was lost: {error}"),
+                        }
+                    }
+                    0
+                })
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(200));
+        server.end();
+        for client in clients {
+            assert!(client.join().unwrap() > 10);
+        }
+    }
+
+    #[test]
+    fn the_end_waits_for_answers_and_a_second_for_questions_and_no_longer_than_it_may() {
+        let shutdown = Shutdown { delay: Duration::ZERO, drain: DRAIN };
+        let start = || Server::start(4, shutdown, Duration::from_millis(300), |_| {});
+        let server = start();
+        assert!(server.end() < Duration::from_millis(900), "with nobody there");
+
+        let server = start();
+        let mut kept = HttpClient::new(server.address);
+        kept.get("/").unwrap();
+        let client = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(500));
+            // Who was answered a moment ago may be asking again.
+            let answer = kept.get("/").unwrap();
+            assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        });
+        let took = server.end();
+        client.join().unwrap();
+        assert!((0.7..1.6).contains(&took.as_secs_f64()), "{took:?}");
+
+        let server = start();
+        let mut silent = HttpClient::new(server.address);
+        silent.get("/").unwrap();
+        let took = server.end();
+        assert!((0.9..2.5).contains(&took.as_secs_f64()), "{took:?}");
+
+        let shutdown = Shutdown { delay: Duration::ZERO, drain: Duration::from_millis(200) };
+        let server = Server::start(4, shutdown, Duration::from_secs(30), |_| {});
+        let stream = StdStream::connect(server.address).unwrap();
+        (&stream).write_all(REQUEST).unwrap();
+        thread::sleep(Duration::from_millis(100));
+        assert!(server.end() < Duration::from_secs(2), "an answer that takes too long is not waited for");
+    }
+}
