@@ -29,30 +29,44 @@ pub struct DeployConfig<'a> {
     pub parameters: &'a [(String, String)],
 }
 
+impl DeployConfig<'_> {
+    /// Whether a version can be deployed with it.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a version that is not approved or lies on this machine, an image without a digest, and an
+    /// architecture that Lambda does not have.
+    pub fn check(&self, version: &ModelRecord) -> Result<()> {
+        let refuse = |option, value: &str, reason: &str| {
+            Err(Error::Option { option, value: value.into(), reason: reason.into() })
+        };
+        let name = format!("{}/{}", version.group, version.version);
+        if version.status != Status::Approved {
+            return refuse("version", &name, "it is not approved; approve it first with `kidu model approve`");
+        }
+        if !version.bundle.starts_with("s3://") {
+            let reason =
+                "its bundle lies on this machine, where the function cannot read it; register it with --on sagemaker";
+            return refuse("version", &name, reason);
+        }
+        let digest = self.image.rsplit_once("@sha256:").map(|(_, digest)| digest);
+        if !digest.is_some_and(|d| d.len() == 64 && d.chars().all(|c| c.is_ascii_hexdigit())) {
+            let reason =
+                "name the image by its digest, as in ACCOUNT.dkr.ecr.REGION.amazonaws.com/kidu/lambda@sha256:...";
+            return refuse("--image", self.image, reason);
+        }
+        match ["arm64", "x86_64"].contains(&self.architecture) {
+            true => Ok(()),
+            false => refuse("--architecture", self.architecture, "arm64 or x86_64"),
+        }
+    }
+}
+
 /// The files of the stages by name (`staging.json`, `production.json`): parameters of the template `inference`.
 ///
 /// # Errors
-/// [`Error::Option`] for a version that is not approved or lies on this machine, or an image without a digest.
+/// Those of [`DeployConfig::check`].
 pub fn deploy_config(version: &ModelRecord, config: &DeployConfig<'_>) -> Result<Vec<(String, Value)>> {
-    let refuse =
-        |option, value: &str, reason: &str| Err(Error::Option { option, value: value.into(), reason: reason.into() });
-    let name = format!("{}/{}", version.group, version.version);
-    if version.status != Status::Approved {
-        return refuse("version", &name, "it is not approved; approve it first with `kidu model approve`");
-    }
-    if !version.bundle.starts_with("s3://") {
-        let reason =
-            "its bundle lies on this machine, where the function cannot read it; register it with --on sagemaker";
-        return refuse("version", &name, reason);
-    }
-    let digest = config.image.rsplit_once("@sha256:").map(|(_, digest)| digest);
-    if !digest.is_some_and(|d| d.len() == 64 && d.chars().all(|c| c.is_ascii_hexdigit())) {
-        let reason = "name the image by its digest, as in ACCOUNT.dkr.ecr.REGION.amazonaws.com/kidu/lambda@sha256:...";
-        return refuse("--image", config.image, reason);
-    }
-    if !["arm64", "x86_64"].contains(&config.architecture) {
-        return refuse("--architecture", config.architecture, "arm64 or x86_64");
-    }
+    config.check(version)?;
     Ok(STAGES.iter().map(|stage| (format!("{stage}.json"), stage_config(stage, version, config))).collect())
 }
 

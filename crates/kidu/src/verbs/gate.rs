@@ -33,7 +33,9 @@ pub(super) fn run(arguments: &GateArgs) -> Outcome {
     } else {
         print(&decision);
     }
-    decision.refusal().map_or(Ok(()), |rules| Err(Failure::Refused(rules)))
+    // The reasons have been told.
+    let refusals: Vec<&str> = decision.refusals().map(|rule| rule.name.as_str()).collect();
+    if refusals.is_empty() { Ok(()) } else { Err(Failure::Refused(refusals.join(", "))) }
 }
 
 /// What the gate knows of a registered version.

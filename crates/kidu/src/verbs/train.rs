@@ -299,16 +299,16 @@ fn with_training_settings(mut hasher: ContentHasher, composed: &Composed) -> Con
 /// that was given is given again; one that was made follows from the configuration.
 fn train_with(dir: &Path, divided: bool, words: &[String]) -> String {
     let manifest = dir.join("data").join(DatasetManifest::FILE);
-    let given = if divided { format!(" --manifest {}", in_shell(&manifest)) } else { String::new() };
-    let config = in_shell(&dir.join("config.yaml"));
+    let given =
+        if divided { format!(" --manifest {}", in_shell(&manifest.display().to_string())) } else { String::new() };
+    let config = in_shell(&dir.join("config.yaml").display().to_string());
     format!("kidu train --config {config}{given} task_name=train {}", words.join(" "))
 }
 
-/// A path as a word of a shell's command.
-fn in_shell(path: &Path) -> String {
-    let text = path.display().to_string();
+/// A path or a setting as a word of a shell's command.
+pub(super) fn in_shell(text: &str) -> String {
     let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+@,=:".contains(c));
-    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn train_failure(error: kidu_train::TrainError) -> Failure {

@@ -136,8 +136,7 @@ fn copy_lines(pipe: impl std::io::Read, log: &Path, show: bool) -> Option<String
 fn refusal(folder: &Path) -> Option<String> {
     let text = fs::read(folder.join("gate.json")).ok()?;
     let decision: kidu_eval::GateDecision = serde_json::from_slice(&text).ok()?;
-    let rules: Vec<_> = decision.refusals().map(|r| format!("{}: {}", r.name, r.detail)).collect();
-    (!rules.is_empty()).then(|| rules.join("; "))
+    decision.refusal()
 }
 
 /// `key=value` with a value that YAML would not read as the plain text it is.

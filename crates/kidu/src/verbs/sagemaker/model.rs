@@ -82,10 +82,9 @@ fn write_deploy_config(arguments: &DeployConfigArgs) -> Outcome {
     };
     let parameters: Vec<(String, String)> =
         arguments.parameters.iter().map(|p| name_and_value("--parameter", p)).collect::<Outcome<_>>()?;
-    let bundle = evaluated_bundle(&version)?;
-    let config = DeployConfig {
+    let mut config = DeployConfig {
         project: &arguments.project,
-        bundle_sha256: bundle.as_deref(),
+        bundle_sha256: None,
         image: &arguments.image,
         architecture: &arguments.architecture,
         key_arn: arguments.key_arn.as_deref(),
@@ -93,6 +92,9 @@ fn write_deploy_config(arguments: &DeployConfigArgs) -> Outcome {
         installation: Some(arguments.foundation.as_str()).filter(|name| !name.is_empty()),
         parameters: &parameters,
     };
+    config.check(&version)?;
+    let bundle = evaluated_bundle(&version)?;
+    config.bundle_sha256 = bundle.as_deref();
     let mut written = Vec::new();
     for (name, content) in deploy_config(&version, &config)? {
         let path = arguments.out.join(name);

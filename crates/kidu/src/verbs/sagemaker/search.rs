@@ -13,7 +13,7 @@ use crate::{
     failure::Failure,
     settings::{self, need},
     ui,
-    verbs::train::search::searched,
+    verbs::train::{in_shell, search::searched},
 };
 
 /// SageMaker's limits.
@@ -47,7 +47,7 @@ pub(in crate::verbs) fn run(arguments: &SearchArgs) -> Outcome {
     let arn = sagemaker.start_tuning(&tuning)?;
     if arguments.job.start.wait {
         ui::note(format!("started {what}"));
-        return finish(&sagemaker, &tuning, arguments.output.json);
+        return finish(&sagemaker, &tuning, &arguments.config.overrides, arguments.output.json);
     }
     if arguments.output.json {
         return ui::json(&json!({"job": tuning.name, "arn": arn, "output": training.output, "estimate": estimate}));
@@ -61,7 +61,7 @@ pub(in crate::verbs) fn run(arguments: &SearchArgs) -> Outcome {
 }
 
 /// Waits for the end and says what was best.
-fn finish(sagemaker: &SageMaker, tuning: &TuningJob, json: bool) -> Outcome {
+fn finish(sagemaker: &SageMaker, tuning: &TuningJob, given: &[String], json: bool) -> Outcome {
     let name = tuning.name.as_str();
     let ended = |s: &TuningStatus| ["Completed", "Failed", "Stopped"].contains(&s.status.as_str());
     let say = |s: &TuningStatus| {
@@ -75,9 +75,8 @@ fn finish(sagemaker: &SageMaker, tuning: &TuningJob, json: bool) -> Outcome {
         ui::json(&status)?;
     } else if let (Some(best), Some(value)) = (&status.best_job, status.best_value) {
         ui::line(format!("best: {best}, {} {value:.4}", tuning.metric));
-        let words = status.best_parameters.iter().filter(|(key, _)| !key.starts_with('_'));
-        let words: Vec<String> = words.map(|(key, value)| format!("{key}={value}")).collect();
-        ui::line(format!("train with: kidu train {}", words.join(" ")));
+        let found = status.best_parameters.iter().filter(|(key, _)| !key.starts_with('_'));
+        ui::line(format!("train with: {}", train_with(given, found)));
     }
     match status.failure {
         None if status.status == "Completed" => Ok(()),
@@ -86,6 +85,13 @@ fn finish(sagemaker: &SageMaker, tuning: &TuningJob, json: bool) -> Outcome {
             Err(Failure::Failed(anyhow::anyhow!("tuning job {name}: {reason}")))
         }
     }
+}
+
+/// The command that trains with what was given to the search and what it found.
+fn train_with<'a>(given: &[String], found: impl Iterator<Item = (&'a String, &'a String)>) -> String {
+    let given = given.iter().filter(|word| !word.trim_start_matches('+').starts_with("hparams_search")).cloned();
+    let words = given.chain(found.map(|(key, value)| format!("{key}={value}")));
+    words.fold("kidu train".into(), |command, word| command + " " + &in_shell(&word))
 }
 
 /// The tuning job of a search.
@@ -360,6 +366,17 @@ mod tests {
             "params": {"model.learning_rate": "interval(0.001, 0.1)"}
         }));
         assert_eq!(job.strategy, Strategy::Hyperband { min_resource: 2, max_resource: 9 });
+    }
+
+    #[test]
+    fn the_command_that_trains_keeps_what_was_given_and_needs_no_editing() {
+        let given =
+            ["experiment=transfer", "hparams_search=default", "hparams_search.n_trials=9", "data.root=my photos"];
+        let found = [("model.learning_rate".to_owned(), "0.002".to_owned())];
+        assert_eq!(
+            train_with(&given.map(str::to_owned), found.iter().map(|(key, value)| (key, value))),
+            "kidu train experiment=transfer 'data.root=my photos' model.learning_rate=0.002"
+        );
     }
 
     #[test]
