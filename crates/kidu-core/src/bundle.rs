@@ -99,6 +99,28 @@ impl Bundle {
     /// # Errors
     /// [`Error::Io`], [`Error::Json`], [`Error::Format`], or [`Error::HashMismatch`]: such a bundle is not used.
     pub fn open(dir: &Path) -> Result<Self> {
+        let bundle = Self::described(dir)?;
+        bundle.check()?;
+        Ok(bundle)
+    }
+
+    /// [`Bundle::open`], while `prepare` already works with the bundle. What it makes is given away only when every hash
+    /// is right; until then it may be of damaged files.
+    ///
+    /// # Errors
+    /// As [`Bundle::open`], whatever `prepare` found.
+    pub fn open_with<T>(dir: &Path, prepare: impl FnOnce(&Self) -> T) -> Result<(Self, T)> {
+        let bundle = Self::described(dir)?;
+        let made = std::thread::scope(|scope| {
+            let check = scope.spawn(|| bundle.check());
+            let made = prepare(&bundle);
+            check.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(|()| made)
+        })?;
+        Ok((bundle, made))
+    }
+
+    /// A bundle as its manifest describes it.
+    fn described(dir: &Path) -> Result<Self> {
         let path = dir.join(Self::MANIFEST);
         if !path.is_file() {
             let reason = format!("is not a bundle: it has no {}; give the folder that training wrote", Self::MANIFEST);
@@ -106,18 +128,19 @@ impl Bundle {
         }
         let manifest: BundleManifest = files::read_json(&path, "bundle manifest")?;
         check_manifest(&path, &manifest)?;
-        for (name, expected) in &manifest.files {
-            let file = dir.join(name);
-            let found = Sha256Hex::of_file(&file)?;
+        Ok(Self { dir: dir.to_path_buf(), manifest })
+    }
+
+    /// Checks every hash.
+    fn check(&self) -> Result<()> {
+        for (name, expected) in &self.manifest.files {
+            let path = self.dir.join(name);
+            let found = Sha256Hex::of_file(&path)?;
             if found != *expected {
-                return Err(Error::HashMismatch {
-                    path: file,
-                    expected: expected.to_string(),
-                    found: found.to_string(),
-                });
+                return Err(Error::HashMismatch { path, expected: expected.to_string(), found: found.to_string() });
             }
         }
-        Ok(Self { dir: dir.to_path_buf(), manifest })
+        Ok(())
     }
 
     /// Writes a bundle: first the files, then the manifest with their hashes, each atomically, so that a folder with a
@@ -284,6 +307,9 @@ mod tests {
         Bundle::open(dir.path()).unwrap();
         std::fs::write(dir.path().join(Bundle::WEIGHTS), b"other").unwrap();
         assert!(matches!(Bundle::open(dir.path()), Err(Error::HashMismatch { .. })));
+        // What was made of damaged files meanwhile is not given away.
+        let refused = Bundle::open_with(dir.path(), Bundle::weights).map(|_| ());
+        assert!(matches!(refused, Err(Error::HashMismatch { .. })));
     }
 
     #[test]

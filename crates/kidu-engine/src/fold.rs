@@ -17,7 +17,10 @@ pub(crate) fn fold(weights: &dyn Weights, (conv, norm): (&str, &str), shape: [us
     let scales: Vec<f64> =
         gamma.iter().zip(variance).map(|(g, v)| f64::from(*g) / (f64::from(*v) + eps).sqrt()).collect();
     let per_output = shape[1..].iter().product::<usize>().max(1);
-    let scaled = weight.iter().enumerate().map(|(i, w)| (f64::from(*w) * scales[i / per_output]) as f32).collect();
+    let mut scaled = Vec::with_capacity(weight.len());
+    for (row, scale) in weight.chunks(per_output).zip(&scales) {
+        scaled.extend(row.iter().map(|w| (f64::from(*w) * scale) as f32));
+    }
     let bias = (0..shape[0]).map(|o| (f64::from(beta[o]) - f64::from(mean[o]) * scales[o]) as f32).collect();
     Ok(Folded { weight: scaled, bias })
 }

@@ -12,9 +12,10 @@ use lambda_runtime::{LambdaEvent, service_fn};
 #[global_allocator]
 static ALLOCATOR: CacheAligned<mimalloc::MiMalloc> = CacheAligned(mimalloc::MiMalloc);
 
+kidu_serve::small_pages_from_the_start!();
+
 fn main() -> ExitCode {
     logs::install();
-    kidu_serve::pages::small();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

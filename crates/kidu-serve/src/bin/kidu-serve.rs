@@ -14,6 +14,8 @@ use kidu_telemetry::logs;
 #[global_allocator]
 static ALLOCATOR: CacheAligned<mimalloc::MiMalloc> = CacheAligned(mimalloc::MiMalloc);
 
+kidu_serve::small_pages_from_the_start!();
+
 /// Serve predictions of a bundle over HTTP.
 #[derive(Parser)]
 #[command(
