@@ -35,7 +35,7 @@ macro_rules! small_pages_from_the_start {
     };
 }
 
-/// What [`small_pages_from_the_start`](crate::small_pages_from_the_start) has the loader call.
+/// What [`small_pages_from_the_start`] has the loader call.
 #[cfg(target_os = "linux")]
 pub extern "C" fn small_at_start() {
     small();

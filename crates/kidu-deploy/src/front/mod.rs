@@ -126,7 +126,7 @@ impl Front {
         let settings = ConnectionSettings {
             head_timeout: self.limits.head_timeout,
             max_headers: 64,
-            max_head: 32 << 10,
+            max_head: 16 << 10,
             patience: Patience::of(self.limits.body_timeout, self.limits.max_body),
         };
         let front = Arc::clone(self);

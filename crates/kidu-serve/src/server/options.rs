@@ -72,8 +72,8 @@ pub struct ServeOptions {
     /// Most headers of a request.
     #[arg(long, env = "KIDU_MAX_HEADERS", value_name = "N", default_value_t = 64)]
     pub max_headers: usize,
-    /// Most bytes of a request's line and headers, at least 8192.
-    #[arg(long, env = "KIDU_MAX_HEAD_BYTES", value_name = "BYTES", default_value_t = 32 << 10)]
+    /// Most bytes of a request's line and headers, at least 8192. Each connection keeps that much room.
+    #[arg(long, env = "KIDU_MAX_HEAD_BYTES", value_name = "BYTES", default_value_t = 16 << 10)]
     pub max_head_bytes: usize,
     /// Seconds that a request's line and headers may take, and that a connection may be idle.
     #[arg(long, env = "KIDU_HEAD_TIMEOUT", value_name = "SECONDS", default_value_t = 30.0)]

@@ -74,7 +74,7 @@ pub(crate) fn limits() -> ConnectionLimits {
         max_connections: 256,
         max_memory: 128 << 20,
         max_headers: 64,
-        max_head: 32 << 10,
+        max_head: 16 << 10,
         head_timeout: Duration::from_secs(30),
         body_timeout: Duration::from_secs(30),
     }
