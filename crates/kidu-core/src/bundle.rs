@@ -104,19 +104,18 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// [`Bundle::open`], while `prepare` already works with the bundle. What it makes is given away only when every hash
-    /// is right; until then it may be of damaged files.
+    /// What `prepare` makes of a bundle while [`Bundle::open`]'s hashes are checked. It is given away only when every one is
+    /// right; until then it may be of damaged files.
     ///
     /// # Errors
     /// As [`Bundle::open`], whatever `prepare` found.
-    pub fn open_with<T>(dir: &Path, prepare: impl FnOnce(&Self) -> T) -> Result<(Self, T)> {
+    pub fn open_with<T>(dir: &Path, prepare: impl FnOnce(&Self) -> T) -> Result<T> {
         let bundle = Self::described(dir)?;
-        let made = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let check = scope.spawn(|| bundle.check());
             let made = prepare(&bundle);
             check.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(|()| made)
-        })?;
-        Ok((bundle, made))
+        })
     }
 
     /// A bundle as its manifest describes it.
@@ -308,8 +307,7 @@ mod tests {
         std::fs::write(dir.path().join(Bundle::WEIGHTS), b"other").unwrap();
         assert!(matches!(Bundle::open(dir.path()), Err(Error::HashMismatch { .. })));
         // What was made of damaged files meanwhile is not given away.
-        let refused = Bundle::open_with(dir.path(), Bundle::weights).map(|_| ());
-        assert!(matches!(refused, Err(Error::HashMismatch { .. })));
+        assert!(matches!(Bundle::open_with(dir.path(), Bundle::weights), Err(Error::HashMismatch { .. })));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One connection: bounds, the way to the service, and its end.
 
-use std::{error::Error, fmt, pin::pin, time::Duration};
+use std::{error::Error, pin::pin, time::Duration};
 
 use http::{Request, Response, header};
 use hyper::{
@@ -14,7 +14,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, watch},
 };
 
-use crate::{Linger, Patience, Tracked};
+use crate::{Patience, Tracked, linger::Linger};
 
 /// The bounds of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct ConnectionSettings {
 }
 
 /// How far a server is on its way to the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Open,
     /// Answers say `connection: close`.
@@ -57,7 +57,7 @@ impl Seat {
     pub async fn serve<S, B>(self, stream: TcpStream, settings: ConnectionSettings, service: S)
     where
         S: Service<Request<Tracked>, Response = Response<B>>,
-        S::Error: Into<Box<dyn Error + Send + Sync>> + fmt::Debug,
+        S::Error: Into<Box<dyn Error + Send + Sync>>,
         B: Body + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {

@@ -7,6 +7,6 @@ mod serve;
 mod traffic;
 
 pub use connection::{ConnectionSettings, Seat};
-pub use linger::{Linger, Patience};
+pub use linger::Patience;
 pub use serve::{Shutdown, serve};
-pub use traffic::{Tracked, Traffic};
+pub use traffic::Tracked;

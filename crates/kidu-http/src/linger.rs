@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use crate::Traffic;
+use crate::traffic::Traffic;
 
 /// How long a client that is still sending is listened to after the last answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Patience {
 
 /// A connection that lingers when its server shuts it down in the middle of a request.
 #[derive(Debug)]
-pub struct Linger<S> {
+pub(crate) struct Linger<S> {
     stream: S,
     traffic: Traffic,
     patience: Patience,
@@ -58,7 +58,7 @@ enum End {
 
 impl<S> Linger<S> {
     /// Around a stream; with what passes over it, and what the server says of its requests.
-    pub fn new(stream: S, patience: Patience) -> (Self, Traffic) {
+    pub(crate) fn new(stream: S, patience: Patience) -> (Self, Traffic) {
         let traffic = Traffic::new();
         (Self { stream, traffic: traffic.clone(), patience, end: End::Open }, traffic)
     }

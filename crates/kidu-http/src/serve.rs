@@ -22,6 +22,16 @@ pub struct Shutdown {
     pub drain: Duration,
 }
 
+impl Shutdown {
+    /// An end for which clients get a fifth of a second, in which busy ones learn of it from their next answer.
+    pub fn within(drain: Duration) -> Self {
+        Self { delay: NOTICE.min(drain), drain }
+    }
+}
+
+/// What a client that goes on asking needs to notice.
+const NOTICE: Duration = Duration::from_millis(200);
+
 /// Connections whose handshake has begun when new ones are refused come within that.
 const HANDSHAKES: Duration = Duration::from_millis(50);
 /// Before the next try to take a connection, where files are short.

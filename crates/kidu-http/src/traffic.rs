@@ -21,7 +21,7 @@ const MOMENT: Duration = Duration::from_millis(50);
 
 /// What has passed over a connection. Clones are the same one.
 #[derive(Clone, Debug)]
-pub struct Traffic(Arc<State>);
+pub(crate) struct Traffic(Arc<State>);
 
 #[derive(Debug)]
 struct State {
@@ -47,12 +47,12 @@ impl Traffic {
     }
 
     /// The request was read to its end: whoever closes now owes the client nothing.
-    pub fn read_whole(&self) {
+    pub(crate) fn read_whole(&self) {
         self.0.unread.store(false, Ordering::Release);
     }
 
     /// Whether bytes of a request have come that were not read to their end.
-    pub fn is_unread(&self) -> bool {
+    pub(crate) fn is_unread(&self) -> bool {
         self.0.unread.load(Ordering::Acquire)
     }
 
@@ -61,7 +61,7 @@ impl Traffic {
     }
 
     /// Waits until nothing has passed for a second.
-    pub async fn quiet(&self) {
+    pub(crate) async fn quiet(&self) {
         loop {
             let last = self.last();
             sleep_until(last + QUIET).await;

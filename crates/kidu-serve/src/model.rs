@@ -52,7 +52,7 @@ impl Model {
     pub fn open(dir: &Path, threads: usize) -> Result<Self> {
         // A link that is moved to another bundle meanwhile must not mix two of them.
         let dir = dir.canonicalize().map_err(|e| kidu_core::Error::io("open bundle", dir, e))?;
-        let (_, predictor) = Bundle::open_with(&dir, |bundle| Predictor::open(bundle, threads))?;
+        let predictor = Bundle::open_with(&dir, |bundle| Predictor::open(bundle, threads))?;
         let predictor = predictor.map_err(|source| ServeError::Engine { path: dir, source })?;
         Ok(Self::new(Box::new(predictor)))
     }

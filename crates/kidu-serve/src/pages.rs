@@ -19,7 +19,7 @@ pub fn small() {
 pub fn small() {}
 
 /// [`small`] for a binary that only serves, before its first allocation: the allocator's own beginnings touch some places of
-/// many large pages, and clearing these is a fifth of the time until the first answer.
+/// many large pages, whose clearing takes up to 20 ms of a start.
 ///
 /// To be written once, beside `main`.
 #[macro_export]
@@ -31,12 +31,11 @@ macro_rules! small_pages_from_the_start {
         #[allow(unsafe_code, reason = "the name of a section, which the linker knows")]
         #[used]
         #[unsafe(link_section = ".init_array.00101")]
-        static SMALL_PAGES: extern "C" fn() = $crate::pages::small_at_start;
+        static SMALL_PAGES: extern "C" fn() = {
+            extern "C" fn first() {
+                $crate::pages::small();
+            }
+            first
+        };
     };
-}
-
-/// What [`small_pages_from_the_start`] has the loader call.
-#[cfg(target_os = "linux")]
-pub extern "C" fn small_at_start() {
-    small();
 }

@@ -34,9 +34,6 @@ use crate::{state::Environment, status::Board};
 /// The header that names the version that answered, by its number in the registry.
 pub const VERSION: &str = "x-kidu-version";
 
-/// How long connections are still taken when the front was asked to end: clients learn it from their last answer.
-const LAST_CALL: Duration = Duration::from_millis(200);
-
 /// What clients may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -115,7 +112,7 @@ impl Front {
             // A sender that is gone asks for the end, too.
             let _ = end.wait_for(|asked| *asked).await;
         };
-        let leave = |(): &()| Shutdown { delay: LAST_CALL.min(drain), drain };
+        let leave = |(): &()| Shutdown::within(drain);
         kidu_http::serve(listener, self.limits.max_connections, end, leave, |stream, peer, seat| {
             self.open(stream, peer, seat);
         })

@@ -79,8 +79,8 @@ impl Backend {
             // Builds begin to save while requests are still answered.
             let _ = stop.send(true);
         };
-        let bounds =
-            Bounds { max_connections: self.max_connections, max_body: self.app.bodies.most, drain: self.drain };
+        let patience = self.app.bodies.patience();
+        let bounds = Bounds { max_connections: self.max_connections, patience, drain: self.drain };
         connection::serve(listener, router, bounds, end).await;
         let _ = stop.send(true);
         if let Some(supervising) = supervising {

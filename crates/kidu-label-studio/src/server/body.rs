@@ -9,12 +9,13 @@ use axum::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
+use kidu_http::Patience;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::Problem;
 
 /// How long a body may take to come in, and to be given room.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// So many of the largest bodies fit in memory at a time; others wait.
 const AT_A_TIME: usize = 4;
 /// Bodies up to this size, as those of most events, need no room of their own: connections are few.
@@ -24,7 +25,7 @@ const BLOCK: usize = 1 << 10;
 
 /// The room for bodies.
 pub(super) struct Bodies {
-    pub(super) most: usize,
+    most: usize,
     room: Arc<Semaphore>,
     timeout: Duration,
 }
@@ -41,6 +42,11 @@ impl Bodies {
     pub(super) fn new(most: usize) -> Self {
         let blocks = most.saturating_mul(AT_A_TIME).div_ceil(BLOCK).clamp(1, Semaphore::MAX_PERMITS);
         Self { most, room: Arc::new(Semaphore::new(blocks)), timeout: TIMEOUT }
+    }
+
+    /// How long who sends more than is read is listened to.
+    pub(super) fn patience(&self) -> Patience {
+        Patience::of(self.timeout, self.most as u64)
     }
 
     /// Reads a body whole.

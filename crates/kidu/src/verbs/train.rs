@@ -299,16 +299,17 @@ fn with_training_settings(mut hasher: ContentHasher, composed: &Composed) -> Con
 /// that was given is given again; one that was made follows from the configuration.
 fn train_with(dir: &Path, divided: bool, words: &[String]) -> String {
     let manifest = dir.join("data").join(DatasetManifest::FILE);
-    let given =
-        if divided { format!(" --manifest {}", in_shell(&manifest.display().to_string())) } else { String::new() };
-    let config = in_shell(&dir.join("config.yaml").display().to_string());
+    let given = if divided { format!(" --manifest {}", in_shell(manifest.display())) } else { String::new() };
+    let config = dir.join("config.yaml");
+    let config = in_shell(config.display());
     format!("kidu train --config {config}{given} task_name=train {}", words.join(" "))
 }
 
 /// A path or a setting as a word of a shell's command.
-pub(super) fn in_shell(text: &str) -> String {
+pub(super) fn in_shell(word: impl std::fmt::Display) -> String {
+    let text = word.to_string();
     let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+@,=:".contains(c));
-    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn train_failure(error: kidu_train::TrainError) -> Failure {

@@ -91,7 +91,7 @@ fn finish(sagemaker: &SageMaker, tuning: &TuningJob, given: &[String], json: boo
 fn train_with<'a>(given: &[String], found: impl Iterator<Item = (&'a String, &'a String)>) -> String {
     let given = given.iter().filter(|word| !word.trim_start_matches('+').starts_with("hparams_search")).cloned();
     let words = given.chain(found.map(|(key, value)| format!("{key}={value}")));
-    words.fold("kidu train".into(), |command, word| command + " " + &in_shell(&word))
+    words.fold("kidu train".into(), |command, word| command + " " + &in_shell(word))
 }
 
 /// The tuning job of a search.
