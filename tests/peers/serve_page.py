@@ -28,6 +28,10 @@ FIGURES = {
 }
 
 
+# A busy machine takes its time.
+expect.set_options(timeout=30_000)
+
+
 def use(page, name):
     problems = []
     page.on("console", lambda m: problems.append(m.text) if m.type == "error" and " 4" not in m.text else None)
@@ -35,7 +39,7 @@ def use(page, name):
     page.on("request", lambda r: problems.append(r.url) if not r.url.startswith((url, "blob:", "data:")) else None)
     page.goto(url)
     expect(page.locator("#model")).to_contain_text("version")
-    status = page.get_by_role("status")
+    status = page.locator("#status")
 
     page.set_input_files("#file", image)
     expect(status).to_contain_text(label)
@@ -47,6 +51,12 @@ def use(page, name):
     expect(status).to_contain_text("speak for")
     box, heat = page.locator("#shown").bounding_box(), page.locator("#heat").bounding_box()
     assert all(abs(box[k] - heat[k]) < 1.5 for k in box), (box, heat)
+    # It stays there when a phone is turned.
+    size = page.viewport_size
+    page.set_viewport_size({"width": size["width"] + 137, "height": size["height"]})
+    page.wait_for_function("""() => ["left", "top", "width", "height"].every((k) =>
+        Math.abs(document.querySelector("#shown").getBoundingClientRect()[k] - document.querySelector("#heat").getBoundingClientRect()[k]) < 1.5)""")
+    page.set_viewport_size(size)
     page.get_by_text("About the model").click()
     expect(page.locator("#about")).to_contain_text("test/acc")
     rows = page.locator("#about tr").evaluate_all("all => all.map(r => [...r.children].map(c => c.textContent))")
@@ -58,6 +68,7 @@ def use(page, name):
     page.get_by_role("button", name="Copy as curl").click()
     expect(page.locator("#command")).to_contain_text("curl -s")
     expect(page.locator("#command")).to_contain_text(url)
+    expect(page.get_by_role("status").filter(has_text="opied").or_(page.get_by_role("status").filter(has_text="a page copy"))).to_have_count(1)
 
     page.set_input_files("#file", corrupt)
     expect(status).to_contain_text("damaged JPEG")

@@ -2,7 +2,8 @@
 //!
 //! A server that closes a socket while the client is still sending makes the system reset the connection, and the reset
 //! overtakes the answer: the client sees "broken pipe" where it should have seen 413. So the server ends its own side
-//! first, then reads and throws away what is still on its way (RFC 9112, 9.6), within bounds.
+//! first, then reads and throws away what is still on its way (RFC 9112, 9.6), within bounds. A client that takes nothing of
+//! its answer is within bounds, too.
 
 use std::{
     io,
@@ -21,7 +22,7 @@ use crate::traffic::Traffic;
 /// How long a client that is still sending is listened to after the last answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// At most in all.
+    /// At most in all. Also how long a client may take nothing of an answer.
     pub whole: Duration,
     /// At most without a byte.
     pub idle: Duration,
@@ -46,6 +47,8 @@ pub(crate) struct Linger<S> {
     stream: S,
     traffic: Traffic,
     patience: Patience,
+    /// Since when the client has taken nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
     end: End,
 }
 
@@ -60,7 +63,20 @@ impl<S> Linger<S> {
     /// Around a stream; with what passes over it, and what the server says of its requests.
     pub(crate) fn new(stream: S, patience: Patience) -> (Self, Traffic) {
         let traffic = Traffic::new();
-        (Self { stream, traffic: traffic.clone(), patience, end: End::Open }, traffic)
+        (Self { stream, traffic: traffic.clone(), patience, stalled: None, end: End::Open }, traffic)
+    }
+
+    /// What became of writing; an end for a client that has taken nothing for too long.
+    fn written(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            self.traffic.sent();
+            return written;
+        }
+        let whole = self.patience.whole;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(whole)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of its answer")))
     }
 }
 
@@ -79,9 +95,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Linger<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf));
-        this.traffic.sent();
-        Poll::Ready(written)
+        let written = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.written(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -118,9 +133,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs));
-        this.traffic.sent();
-        Poll::Ready(written)
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.written(cx, written)
     }
 }
 
@@ -204,6 +218,35 @@ mod tests {
             };
             let (took, ()) = tokio::join!(close(server, false), sending);
             assert_eq!(took.as_secs(), wanted, "{pause} {bytes} {pieces}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_of_an_answer_is_left() {
+        // (pause between pieces that the client takes, seconds until it is left)
+        for (pause, wanted) in [(25, None), (31, Some(30))] {
+            let (mut client, server) = duplex(1000);
+            let (mut server, _traffic) = Linger::new(server, PATIENCE);
+            let start = Instant::now();
+            let taking = tokio::spawn(async move {
+                let mut some = [0; 100];
+                for _ in 0..50 {
+                    sleep(Duration::from_secs(pause)).await;
+                    if client.read_exact(&mut some).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            let sent = server.write_all(&[7; 5000]).await;
+            match wanted {
+                None => sent.unwrap(),
+                Some(seconds) => {
+                    assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::TimedOut);
+                    assert_eq!(start.elapsed().as_secs(), seconds);
+                }
+            }
+            drop(server);
+            taking.await.unwrap();
         }
     }
 

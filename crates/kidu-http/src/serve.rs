@@ -55,6 +55,8 @@ pub async fn serve<T>(
     let (phase, _) = watch::channel(Phase::Open);
     let door = Door { places, phase, open };
     let outcome = tokio::select! {
+        // Who is taken after the end was asked for is told so.
+        biased;
         outcome = end => outcome,
         never = door.accept(&listener) => match never {},
     };
@@ -164,7 +166,7 @@ mod tests {
     /// A server in this process that answers everything after a time.
     struct Server {
         address: SocketAddr,
-        end: oneshot::Sender<()>,
+        end: Option<oneshot::Sender<()>>,
         took: Receiver<Duration>,
         thread: JoinHandle<()>,
     }
@@ -206,22 +208,28 @@ mod tests {
                     took.send(asked.await.elapsed()).unwrap();
                 });
             });
-            Self { address: address.recv().unwrap(), end, took: times, thread }
+            Self { address: address.recv().unwrap(), end: Some(end), took: times, thread }
         }
 
-        /// Asks it to end; how long that takes.
-        fn end(self) -> Duration {
-            self.end.send(()).unwrap();
+        /// Asks it to end.
+        fn ask_to_end(&mut self) {
+            let _ = self.end.take().map(|end| end.send(()));
+        }
+
+        /// Asks it to end, if nobody has; how long that takes.
+        fn end(mut self) -> Duration {
+            self.ask_to_end();
             self.thread.join().unwrap();
             self.took.iter().last().unwrap()
         }
     }
 
-    /// What became of a request on a connection.
-    fn ask(stream: StdStream) -> (u16, bool) {
-        (&stream).write_all(REQUEST).unwrap();
-        let answer = read_answer(&mut std::io::BufReader::new(stream), false).unwrap();
-        (answer.status, answer.header("connection") == Some("close"))
+    /// What became of a request on a connection: the status, and whether it was the last. Without an answer when it was sent.
+    fn ask(stream: StdStream) -> Result<(u16, bool), Instant> {
+        let sent = (&stream).write_all(REQUEST);
+        let at = Instant::now();
+        let answer = sent.and_then(|()| read_answer(&mut io::BufReader::new(stream), false)).map_err(|_| at)?;
+        Ok((answer.status, answer.header("connection") == Some("close")))
     }
 
     const DRAIN: Duration = Duration::from_secs(20);
@@ -232,27 +240,34 @@ mod tests {
     fn whom_the_system_has_taken_is_answered_with_few_places_too() {
         for (places, patience) in [(64, 0), (64, 300), (1, 0)] {
             let (told, streams) = channel();
+            let (go, gone) = channel();
             let shutdown = Shutdown { delay: Duration::ZERO, drain: DRAIN };
-            let server = Server::start(places, shutdown, Duration::from_millis(5), move |address| {
+            let mut server = Server::start(places, shutdown, Duration::from_millis(5), move |address| {
                 told.send((0..16).map(|_| StdStream::connect(address).unwrap()).collect::<Vec<_>>()).unwrap();
                 // Nobody is taken before the end is asked for.
-                thread::sleep(Duration::from_millis(300));
+                gone.recv().unwrap();
             });
             let streams = streams.recv().unwrap();
             let address = server.address;
+            server.ask_to_end();
+            let asked = Instant::now();
+            go.send(()).unwrap();
             let clients: Vec<_> = streams
                 .into_iter()
                 .map(|stream| {
                     thread::spawn(move || {
-                        thread::sleep(Duration::from_millis(300 + patience));
-                        ask(stream)
+                        thread::sleep(Duration::from_millis(patience));
+                        let answer = ask(stream);
+                        // Who stood still for a second, on a busy machine, may be closed.
+                        let late = |sent: Instant| sent - asked >= Duration::from_secs(1);
+                        assert!(!answer.is_err_and(|sent| !late(sent)), "{places} places, after {patience} ms");
+                        answer.ok()
                     })
                 })
                 .collect();
             server.end();
-            for client in clients {
-                assert_eq!(client.join().unwrap(), (200, true), "{places} places, after {patience} ms");
-            }
+            let answers: Vec<_> = clients.into_iter().filter_map(|client| client.join().unwrap()).collect();
+            assert!(!answers.is_empty() && answers.iter().all(|a| *a == (200, true)), "{answers:?}");
             assert_eq!(StdStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
         }
     }
@@ -262,25 +277,30 @@ mod tests {
         let shutdown = Shutdown { delay: Duration::from_millis(30), drain: DRAIN };
         let server = Server::start(64, shutdown, Duration::from_millis(1), |_| {});
         let address = server.address;
+        let (told, busy) = channel();
         let clients: Vec<_> = (0..16)
             .map(|_| {
+                let told = told.clone();
                 thread::spawn(move || {
                     let mut client = HttpClient::new(address);
-                    for answered in 0.. {
+                    for answered in 1.. {
                         match client.get("/") {
                             Ok(answer) => assert_eq!(answer.status, 200),
-                            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return answered,
+                            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return,
+                            Err(_) if client.stood_still() => return,
                             Err(error) => panic!("a request was lost: {error}"),
                         }
+                        if answered == 10 {
+                            told.send(()).unwrap();
+                        }
                     }
-                    0
                 })
             })
             .collect();
-        thread::sleep(Duration::from_millis(200));
+        clients.iter().for_each(|_| busy.recv_timeout(LONG).unwrap());
         server.end();
         for client in clients {
-            assert!(client.join().unwrap() > 10);
+            client.join().unwrap();
         }
     }
 
@@ -291,24 +311,24 @@ mod tests {
         let server = start();
         assert!(server.end() < LONG, "with nobody there");
 
-        let server = start();
+        let mut server = start();
         let mut kept = HttpClient::new(server.address);
         kept.get("/").unwrap();
-        let client = thread::spawn(move || {
-            thread::sleep(Duration::from_millis(500));
-            // Who was answered a moment ago may be asking again.
-            let answer = kept.get("/").unwrap();
-            assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
-        });
-        let took = server.end();
-        client.join().unwrap();
-        assert!(took > Duration::from_millis(700) && took < LONG, "{took:?}");
+        server.ask_to_end();
+        server.took.recv().unwrap();
+        thread::sleep(Duration::from_millis(500));
+        // Who was answered a moment ago may be asking again.
+        let answer = kept.get("/");
+        let closed = answer.as_ref().is_ok_and(|a| (a.status, a.header("connection")) == (200, Some("close")));
+        assert!(closed || answer.is_err() && kept.stood_still(), "{answer:?}");
+        assert!(server.end() < LONG);
 
         let server = start();
+        let begun = Instant::now();
         let mut silent = HttpClient::new(server.address);
         silent.get("/").unwrap();
-        let took = server.end();
-        assert!(took > Duration::from_millis(700) && took < LONG, "{took:?}");
+        assert!(server.end() < LONG);
+        assert!(begun.elapsed() > Duration::from_millis(1300), "{:?}", begun.elapsed());
 
         let shutdown = Shutdown { delay: Duration::ZERO, drain: Duration::from_millis(200) };
         let server = Server::start(4, shutdown, Duration::from_secs(30), |_| {});

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use kidu_serve::contract::{Code, Problem, Request, Response};
+use kidu_serve::contract::{Code, Problem, ROUTES, Request, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
@@ -97,7 +97,7 @@ fn from_gateway(event: Gateway<'_>) -> Result<Request, String> {
     };
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| "its method is none".to_owned())?;
     let path = event.raw_path.or(event.path).ok_or("it names no path")?;
-    let path = without_stage(&path, event.request_context.stage.as_deref()).to_owned();
+    let path = route(&path, event.request_context.stage.as_deref()).to_owned();
     let mut headers = HeaderMap::new();
     for (name, value) in event.headers.unwrap_or_default() {
         // What is no header of HTTP cannot have come from a client.
@@ -114,9 +114,13 @@ fn from_gateway(event: Gateway<'_>) -> Result<Request, String> {
     Ok(Request { method, path, headers, body: body.into(), local: false })
 }
 
-/// An HTTP API with a named stage has it at the beginning of the path.
-fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
+/// An HTTP API with a named stage has it at the beginning of the path, a REST API has not: a stage may be named like the
+/// beginning of a path (`v1`), so what is a path of the contract is taken as it is.
+fn route<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
     let Some(stage) = stage.filter(|s| *s != "$default") else { return path };
+    if ROUTES.iter().any(|(_, _, known)| *known == path) {
+        return path;
+    }
     match path.strip_prefix('/').and_then(|p| p.strip_prefix(stage)) {
         Some("") => "/",
         Some(rest) if rest.starts_with('/') => rest,
@@ -164,11 +168,11 @@ mod tests {
 
     #[test]
     fn stages_are_taken_off_paths_and_nothing_else() {
-        assert_eq!(without_stage("/prod/v1/model", Some("prod")), "/v1/model");
-        assert_eq!(without_stage("/prod", Some("prod")), "/");
-        assert_eq!(without_stage("/production", Some("prod")), "/production");
-        assert_eq!(without_stage("/v1/model", Some("$default")), "/v1/model");
-        assert_eq!(without_stage("/", None), "/");
+        assert_eq!(route("/prod/v1/model", Some("prod")), "/v1/model");
+        assert_eq!(route("/prod", Some("prod")), "/");
+        assert_eq!(route("/production", Some("prod")), "/production");
+        assert_eq!(route("/v1/model", Some("$default")), "/v1/model");
+        assert_eq!(route("/", None), "/");
     }
 
     #[test]
@@ -209,6 +213,25 @@ mod tests {
         let (sender, found) = read(&event);
         assert_eq!((sender, found.unwrap().path.as_str()), (Sender::HttpApi, "/health"));
         assert_eq!(reply(sender, &Response::new(http::StatusCode::OK, "text/plain", "x"))["cookies"], json!([]));
+    }
+
+    #[test]
+    fn a_stage_that_is_named_like_a_path_is_no_part_of_it() {
+        let rest = |path: &str| {
+            read(
+                &json!({"httpMethod": "GET", "path": path, "requestContext": {"stage": "v1", "path": format!("/v1{path}")}}),
+            )
+        };
+        let http = |path: &str| {
+            let context = json!({"stage": "v1", "http": {"method": "GET", "path": path}});
+            read(&json!({"version": "2.0", "rawPath": path, "requestContext": context}))
+        };
+        for path in ["/v1/model", "/health", "/"] {
+            let (sender, found) = rest(path);
+            assert_eq!((sender, found.unwrap().path.as_str()), (Sender::RestApi, path));
+            let (sender, found) = http(&format!("/v1{path}"));
+            assert_eq!((sender, found.unwrap().path.as_str()), (Sender::HttpApi, path));
+        }
     }
 
     #[test]

@@ -5,10 +5,32 @@ use tracing::level_filters::LevelFilter;
 /// Sends the events of this process to standard output. `KIDU_LOG_LEVEL` (off, error, warn, info, debug) or Lambda's own
 /// `AWS_LAMBDA_LOG_LEVEL` decides what; `info` without.
 pub fn install() {
-    let named = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<LevelFilter>().ok());
+    let named = |name| std::env::var(name).ok().and_then(|text| level(&text));
     let level = named("KIDU_LOG_LEVEL").or_else(|| named("AWS_LAMBDA_LOG_LEVEL")).unwrap_or(LevelFilter::INFO);
     // The runtime's own lines tell every poll.
     let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stdout).with_target(false);
     // A second call in one process, as in tests, changes nothing.
-    let _ = lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init();
+    // The runtime's span has the id of the invocation, which Lambda's own lines and the metrics have, too.
+    let _ = lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init();
+}
+
+fn level(text: &str) -> Option<LevelFilter> {
+    // Lambda's name for what ends the process.
+    if text.eq_ignore_ascii_case("fatal") {
+        return Some(LevelFilter::ERROR);
+    }
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_level_of_lambda_is_known() {
+        for name in ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL", "off"] {
+            assert!(level(name).is_some(), "{name}");
+        }
+        assert_eq!((level("FATAL"), level("loud")), (Some(LevelFilter::ERROR), None));
+    }
 }

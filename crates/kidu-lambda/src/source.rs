@@ -1,13 +1,20 @@
 //! Where the bundle comes from.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
-use kidu_core::{Bundle, Sha256Hex, store::ObjectUri};
+use kidu_core::{Bundle, Sha256Hex, files, store::ObjectUri};
 
 use crate::error::{LambdaError, Result};
 
 /// The digest of the bundle that was evaluated.
 const EVALUATED: &str = "KIDU_BUNDLE_SHA256";
+
+/// How the name of an archive ends.
+const ARCHIVE: &str = ".tar.gz";
 
 /// Where a layer puts it.
 const LAYER: &str = "/opt/bundle";
@@ -137,20 +144,63 @@ fn fetch(uri: &str, sha256: Option<&Sha256Hex>, scratch: &Path) -> Result<PathBu
         format!("{uri}\n{}\n{}", info.etag, wanted.as_ref().map_or("", Sha256Hex::as_str)).as_bytes(),
     );
     let folder = scratch.join(content.short());
+    if let Err(error) = tidy(scratch, &folder) {
+        tracing::warn!(%error, "the scratch space is used as it is");
+    }
     if Bundle::open(&folder).is_ok() {
         tracing::info!(uri, "the bundle is in the scratch space already");
         return Ok(folder);
     }
-    let archive = scratch.join(format!("{}.tar.gz", content.short()));
+    let archive = scratch.join(format!("{}{ARCHIVE}", content.short()));
     let options = GetOptions { sha256: wanted.as_ref(), etag: Some(&info.etag), progress: None };
     store.get_to_file(&key, &archive, &options)?;
-    Bundle::unpack(&archive, &folder)?;
+    let unpacked = Bundle::unpack(&archive, &folder);
     // The scratch space is small; the folder is what is used.
     if let Err(error) = std::fs::remove_file(&archive) {
         tracing::warn!(%error, "the archive was left in the scratch space");
     }
+    unpacked?;
     tracing::info!(uri, bytes = info.size, checked = wanted.is_some(), "the bundle came from S3");
     Ok(folder)
+}
+
+/// Removes what killed starts and models before this one left. Lambda gives a function that is killed during its start the
+/// same space again, and the next start would not fit. Only where no other process is: as long as this one lives, it says
+/// that it uses the space.
+#[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "only what comes from S3 is in the scratch space"))]
+fn tidy(scratch: &Path, folder: &Path) -> Result<()> {
+    static IN_USE: OnceLock<File> = OnceLock::new();
+    files::create_dir_all(scratch)?;
+    let path = scratch.join(".kidu.lock");
+    let io = |e| kidu_core::Error::io("tidy", scratch, e);
+    let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+    if lock.try_lock().is_ok() {
+        files::remove_temporaries(scratch)?;
+        for entry in fs::read_dir(scratch).map_err(io)? {
+            let entry = entry.map_err(io)?;
+            let other = entry.path();
+            // Somebody may have given a folder with other things in it.
+            if other == folder || !entry.file_name().to_str().is_some_and(is_ours) {
+                continue;
+            }
+            let removed = match entry.file_type().map_err(io)?.is_dir() {
+                true => fs::remove_dir_all(&other),
+                false => fs::remove_file(&other),
+            };
+            removed.map_err(io)?;
+        }
+        files::remove_temporaries(folder)?;
+    }
+    lock.lock_shared().map_err(io)?;
+    let _ = IN_USE.set(lock);
+    Ok(())
+}
+
+/// Whether a name is that of a model in the scratch space, or of its archive.
+#[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "only what comes from S3 is in the scratch space"))]
+fn is_ours(name: &str) -> bool {
+    let name = name.strip_suffix(ARCHIVE).unwrap_or(name);
+    name.len() == Sha256Hex::of_bytes(b"").short().len() && name.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 #[cfg(not(feature = "s3"))]
@@ -185,6 +235,37 @@ mod tests {
         assert!(source(&[("MODEL_S3_URI", "s3://b/m.tar.gz"), ("MODEL_SHA256", "12")]).is_err());
         let missing = folders(&["/nowhere"]).bundle().unwrap_err().to_string();
         assert!(missing.contains("/nowhere") && missing.contains("KIDU_BUNDLE"), "{missing}");
+    }
+
+    #[test]
+    fn the_scratch_space_holds_one_model_and_nothing_of_killed_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = dir.path().join("kidu");
+        let name = |of: &str| Sha256Hex::of_bytes(of.as_bytes()).short().to_owned();
+        let (folder, old, other) = (scratch.join(name("new")), scratch.join(name("old")), scratch.join("photos"));
+        for folder in [&folder, &old, &other] {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join("bundle.json"), "{}").unwrap();
+        }
+        let left =
+            [scratch.join(".tmp-a1B2c3"), scratch.join(format!("{}.tar.gz", name("old"))), folder.join(".tmp-a1B2c3")];
+        let leave = || left.iter().for_each(|path| fs::write(path, "half").unwrap());
+        leave();
+        let there = |path: &PathBuf| path.exists();
+        // Somebody else is at work there.
+        let elsewhere = File::create(scratch.join(".kidu.lock")).unwrap();
+        elsewhere.lock_shared().unwrap();
+        tidy(&scratch, &folder).unwrap();
+        assert!(left.iter().all(there) && old.exists());
+        drop(elsewhere);
+
+        let second = dir.path().join("second");
+        fs::rename(&scratch, &second).unwrap();
+        let moved = |path: &PathBuf| second.join(path.strip_prefix(&scratch).unwrap());
+        fs::remove_file(second.join(".kidu.lock")).unwrap();
+        tidy(&second, &moved(&folder)).unwrap();
+        assert!(!left.iter().map(moved).any(|path| path.exists()) && !moved(&old).exists());
+        assert!([&folder, &other].iter().all(|kept| moved(kept).join("bundle.json").is_file()));
     }
 
     #[test]

@@ -121,7 +121,6 @@ pub(crate) struct Job {
 pub(crate) struct Queue {
     jobs: Option<Sender<Job>>,
     worker: Option<JoinHandle<()>>,
-    metrics: Arc<Metrics>,
 }
 
 impl Queue {
@@ -140,13 +139,18 @@ impl Queue {
             jobs: receiver,
             slot,
             limits,
-            metrics: Arc::clone(&metrics),
+            metrics,
             max_batch: settings.max_batch.max(1),
             batch_wait: settings.batch_wait,
         };
         let thread = std::thread::Builder::new().name("kidu-queue".into());
         let worker = thread.spawn(move || pool.install(|| worker.run())).map_err(|e| system(e.to_string()))?;
-        Ok(Self { jobs: Some(jobs), worker: Some(worker), metrics })
+        Ok(Self { jobs: Some(jobs), worker: Some(worker) })
+    }
+
+    /// How many jobs wait.
+    pub(crate) fn len(&self) -> usize {
+        self.jobs.as_ref().map_or(0, Sender::len)
     }
 
     /// Takes a job, or refuses it at once.
@@ -154,9 +158,7 @@ impl Queue {
         let Some(jobs) = &self.jobs else {
             return Err(Problem::new(Code::NotReady, "the server is ending; try another one"));
         };
-        let sent = jobs.try_send(job);
-        self.metrics.waiting.set(i64::try_from(jobs.len()).unwrap_or(i64::MAX));
-        sent.map_err(|e| match e {
+        jobs.try_send(job).map_err(|e| match e {
             TrySendError::Full(_) => Problem::new(Code::Overloaded, "too many requests wait already; try again later"),
             TrySendError::Disconnected(_) => Problem::new(Code::Internal, "the worker has ended"),
         })
@@ -187,7 +189,6 @@ impl Worker {
         let mut left = None;
         while let Some((batch, next)) = self.collect(left) {
             left = next;
-            self.metrics.waiting.set(i64::try_from(self.jobs.len()).unwrap_or(i64::MAX));
             // Those who wait for a reply that was dropped are told of a fault of ours.
             let _ = catch_unwind(AssertUnwindSafe(|| self.answer(batch)));
         }

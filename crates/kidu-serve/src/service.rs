@@ -248,6 +248,7 @@ impl Service {
             Call::Model => done(contract::model_info(&*model()?, &self.settings.limits)),
             Call::Metrics => {
                 let ready = self.slot.get().is_some() && !self.is_draining();
+                self.metrics.waiting.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
                 done(Response::new(StatusCode::OK, kidu_telemetry::metrics::MEDIA_TYPE, self.metrics.text(ready)))
             }
             Call::OpenApi => done(contract::openapi()),

@@ -3,7 +3,7 @@
 use std::{
     io::{self, BufRead, BufReader, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// An answer.
@@ -34,7 +34,14 @@ impl Answer {
 pub struct HttpClient {
     address: SocketAddr,
     connection: Option<BufReader<TcpStream>>,
+    /// When the last request began, or the connection.
+    began: Instant,
+    /// From then until this request was sent.
+    silence: Duration,
 }
+
+/// After so long a server that ends may close a connection.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Longer than any answer takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 impl HttpClient {
     /// A client of a server; nothing is connected yet.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, connection: None }
+        Self { address, connection: None, began: Instant::now(), silence: Duration::ZERO }
     }
 
     /// Sends a request and reads the answer. Nothing is sent twice: an error after connecting is a lost request.
@@ -53,7 +60,11 @@ impl HttpClient {
         let mut message = self.head(method, path, headers, body.len()).into_bytes();
         message.extend_from_slice(body);
         let mut connection = self.connect()?;
-        connection.get_mut().write_all(&message)?;
+        let begins = Instant::now();
+        let sent = connection.get_mut().write_all(&message);
+        self.silence = self.began.elapsed();
+        self.began = begins;
+        sent?;
         self.answer(connection, method == "HEAD")
     }
 
@@ -69,6 +80,7 @@ impl HttpClient {
         if let Some(connection) = self.connection.take() {
             return Ok(connection);
         }
+        self.began = Instant::now();
         let stream = TcpStream::connect(self.address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -81,6 +93,13 @@ impl HttpClient {
             self.connection = Some(connection);
         }
         Ok(answer)
+    }
+
+    /// Whether a second or more had passed since the request before, or since connecting, when the last request of
+    /// [`HttpClient::send`] was sent: a client that stands still so long, as on a busy machine, can cross with the end of its
+    /// connection, as HTTP allows.
+    pub fn stood_still(&self) -> bool {
+        self.silence >= QUIET
     }
 
     /// Whether the last answer left the connection open.

@@ -71,11 +71,12 @@ impl MlflowServer {
             .process_group(0)
             .spawn()
             .expect("Python was run before");
-        self.child = Some(child);
+        let child = self.child.insert(child);
         let begun = Instant::now();
         while !HttpClient::new(self.address).get("/health").is_ok_and(|answer| answer.status == 200) {
             let log = || std::fs::read_to_string(self.dir.join("server.log")).unwrap_or_default();
-            assert!(begun.elapsed() < START, "the MLflow server does not answer: {}", log());
+            let ended = matches!(child.try_wait(), Ok(Some(_)) | Err(_));
+            assert!(!ended && begun.elapsed() < START, "the MLflow server does not answer: {}", log());
             std::thread::sleep(Duration::from_millis(200));
         }
     }

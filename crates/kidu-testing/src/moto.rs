@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::HttpClient;
+
 /// moto imports slowly on a busy machine.
 const START: Duration = Duration::from_secs(90);
 const ANSWER: Duration = Duration::from_secs(30);
@@ -113,7 +115,8 @@ impl MotoServer {
             if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
                 return false;
             }
-            if TcpStream::connect_timeout(&self.address, Duration::from_millis(200)).is_ok() {
+            // Somebody else may have the port by now: moto alone knows this.
+            if HttpClient::new(self.address).get("/moto-api/data.json").is_ok_and(|answer| answer.status == 200) {
                 return true;
             }
             thread::sleep(Duration::from_millis(50));

@@ -12,7 +12,7 @@ use kidu_core::suggest;
 use kidu_image::DecodeError;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
 };
 
 use super::{
@@ -96,16 +96,18 @@ fn from_json(body: &[u8], limits: &RequestLimits, texts: usize) -> Result<Vec<By
         }
         Some(b'"') => Err(malformed("the body is JSON in JSON too many times over")),
         Some(b'{') => {
-            let Payload(found) = serde_json::from_slice(body).map_err(invalid)?;
-            if found.is_empty() {
+            let mut json = serde_json::Deserializer::from_slice(body);
+            let payload = Payload { most: limits.max_images }.deserialize(&mut json);
+            let List { texts, count } = payload.and_then(|list| json.end().map(|()| list)).map_err(invalid)?;
+            if count == 0 {
                 return Err(malformed("the body holds no image; send at least one"));
             }
-            if found.len() > limits.max_images {
-                let (found, most) = (found.len(), limits.max_images);
-                let message = format!("the body holds {found} images, more than the {most} that are taken at a time");
+            if count > texts.len() {
+                let most = limits.max_images;
+                let message = format!("the body holds {count} images, more than the {most} that are taken at a time");
                 return Err(Problem::new(Code::TooLarge, message));
             }
-            found.iter().enumerate().map(|(i, Text(text))| decode(text, limits, i, found.len())).collect()
+            texts.iter().enumerate().map(|(i, Text(text))| decode(text, limits, i, count)).collect()
         }
         _ => Err(malformed(
             "the body is not a JSON object; send {\"image\": \"<base64 or data URI>\"} or {\"images\": [...]}",
@@ -164,8 +166,8 @@ struct Text<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Texts;
-        impl<'de> Visitor<'de> for Texts {
+        struct One;
+        impl<'de> Visitor<'de> for One {
             type Value = Text<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,74 +186,94 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 Ok(Text(Cow::Owned(text)))
             }
         }
-        deserializer.deserialize_str(Texts)
+        deserializer.deserialize_str(One)
     }
 }
 
-/// An array of texts.
-struct List<'a>(Vec<Text<'a>>);
+/// Texts of an array: the first of them, and how many there are. Millions of empty ones take no room.
+struct List<'a> {
+    texts: Vec<Text<'a>>,
+    count: usize,
+}
 
-impl<'de: 'a, 'a> Deserialize<'de> for List<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Lists;
-        impl<'de> Visitor<'de> for Lists {
-            type Value = List<'de>;
+/// Reads an array of texts.
+struct Texts {
+    most: usize,
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of images in base64")
-            }
+impl<'de> DeserializeSeed<'de> for Texts {
+    type Value = List<'de>;
 
-            fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
-                Err(E::custom("a text where an array of images in base64 should be"))
-            }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
-                let mut texts = Vec::new();
-                while let Some(text) = sequence.next_element()? {
-                    texts.push(text);
-                }
-                Ok(List(texts))
+impl<'de> Visitor<'de> for Texts {
+    type Value = List<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of images in base64")
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+        Err(E::custom("a text where an array of images in base64 should be"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+        let mut list = List { texts: Vec::new(), count: 0 };
+        while let Some(text) = sequence.next_element()? {
+            list.count += 1;
+            if list.count <= self.most {
+                list.texts.push(text);
             }
         }
-        deserializer.deserialize_any(Lists)
+        Ok(list)
     }
 }
 
-/// The object: one of `image`, `images` and `body`.
-struct Payload<'a>(Vec<Text<'a>>);
+/// Reads the object: one of `image`, `images` and `body`.
+struct Payload {
+    most: usize,
+}
 
 const KEYS: [&str; 3] = ["image", "images", "body"];
+/// Nobody has mistyped a key that is longer.
+const LONGEST_KEY: usize = 64;
 
-impl<'de: 'a, 'a> Deserialize<'de> for Payload<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Payloads;
-        impl<'de> Visitor<'de> for Payloads {
-            type Value = Payload<'de>;
+impl<'de> DeserializeSeed<'de> for Payload {
+    type Value = List<'de>;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with \"image\" or \"images\"")
-            }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut found = None;
-                while let Some(Text(key)) = map.next_key()? {
-                    let value = match key.as_ref() {
-                        "image" => vec![map.next_value::<Text<'_>>()?],
-                        "images" | "body" => map.next_value::<List<'_>>()?.0,
-                        other => {
-                            let near = suggest::did_you_mean(suggest::nearest(other, KEYS));
-                            let name: String = other.chars().take(40).collect();
-                            return Err(A::Error::custom(format!("the key {name:?} is not known{near}")));
-                        }
-                    };
-                    if found.replace(value).is_some() {
-                        return Err(A::Error::custom("only one of \"image\", \"images\" and \"body\" is taken, once"));
-                    }
+impl<'de> Visitor<'de> for Payload {
+    type Value = List<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with \"image\" or \"images\"")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(Text(key)) = map.next_key()? {
+            let list = match key.as_ref() {
+                "image" => List { texts: vec![map.next_value()?], count: 1 },
+                "images" | "body" => map.next_value_seed(Texts { most: self.most })?,
+                other => {
+                    let mistyped = Some(other).filter(|key| key.len() <= LONGEST_KEY);
+                    let near = suggest::did_you_mean(mistyped.and_then(|key| suggest::nearest(key, KEYS)));
+                    let name: String = other.chars().take(40).collect();
+                    return Err(A::Error::custom(format!("the key {name:?} is not known{near}")));
                 }
-                found.map(Payload).ok_or_else(|| A::Error::custom("there is neither \"image\" nor \"images\""))
+            };
+            if found.replace(list).is_some() {
+                return Err(A::Error::custom("only one of \"image\", \"images\" and \"body\" is taken, once"));
             }
         }
-        deserializer.deserialize_map(Payloads)
+        found.ok_or_else(|| A::Error::custom("there is neither \"image\" nor \"images\""))
     }
 }
 

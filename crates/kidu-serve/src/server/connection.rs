@@ -63,7 +63,8 @@ type Shared = (Arc<Service>, Arc<ConnectionLimits>, Arc<Semaphore>);
 pub(super) fn open(stream: TcpStream, peer: SocketAddr, seat: Seat, (service, limits, memory): Shared) {
     let settings = limits.settings(service.settings().limits.max_body);
     let counted = Arc::clone(&service);
-    let local = peer.ip().is_loopback();
+    // A socket of both kinds shows IPv4's addresses in IPv6's form.
+    let local = peer.ip().to_canonical().is_loopback();
     let answer = service_fn(move |request: hyper::Request<Tracked>| {
         let (service, limits, memory) = (Arc::clone(&service), Arc::clone(&limits), Arc::clone(&memory));
         async move { Ok::<_, Infallible>(exchange(request, local, &service, &limits, &memory).await) }

@@ -34,6 +34,7 @@ pub fn run(options: &ServeOptions, announce: impl FnOnce(SocketAddr)) -> Result<
     options.check()?;
     pages::small();
     let service = Service::of_bundle(options.service(), &options.bundle)?;
+    let seen = watch::mark(&options.bundle);
     // The longest part of the start goes first, on a thread of its own.
     let loading = {
         let service = Arc::clone(&service);
@@ -47,6 +48,9 @@ pub fn run(options: &ServeOptions, announce: impl FnOnce(SocketAddr)) -> Result<
         .build()
         .map_err(|source| ServeError::System { what: "threads", source })?;
     runtime.block_on(async {
+        // Before anybody is told where it is: whoever starts a server may end it at once.
+        let mut signals = signals::Signals::new(options.end_with_stdin)?;
+        let hangups = signals.hangups()?;
         let address = SocketAddr::new(options.host, options.port);
         let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
         let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
@@ -54,7 +58,6 @@ pub fn run(options: &ServeOptions, announce: impl FnOnce(SocketAddr)) -> Result<
             kidu_core::files::write_atomic(path, format!("{}\n", address.port()).as_bytes())?;
         }
         announce(address);
-        let mut signals = signals::Signals::new(options.end_with_stdin)?;
         let (failed, failure) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || match loading.join() {
             Ok(Ok(_)) => tracing::info!(ms = started.elapsed().as_millis(), "ready"),
@@ -64,8 +67,9 @@ pub fn run(options: &ServeOptions, announce: impl FnOnce(SocketAddr)) -> Result<
         let watcher = tokio::spawn(watch::watch(
             Arc::clone(&service),
             options.bundle.clone(),
+            seen,
             options.watch_seconds,
-            signals.hangups()?,
+            hangups,
         ));
         let asked = async {
             tokio::select! {

@@ -136,6 +136,12 @@ impl ServeOptions {
         if let Some((name, value, least)) = times.iter().find(|(_, v, least)| !(*least..=86_400.0).contains(v)) {
             return fail(format!("{name} is {value}; give {least} to 86400 seconds"));
         }
+        if self.deadline_ms <= self.batch_wait_ms {
+            return fail(format!(
+                "--deadline-ms {} is not more than --batch-wait-ms {}: no request would be answered in time",
+                self.deadline_ms, self.batch_wait_ms
+            ));
+        }
         if self.max_memory_bytes < self.max_body_bytes {
             return fail(format!(
                 "--max-memory-bytes {} is less than --max-body-bytes {}: the largest body would never be taken",

@@ -13,24 +13,30 @@ fn eight_clients_of_a_mobile_network_fit_into_eighty_megabytes() {
     kidu_testing::bundle(&dir.path().join("bundle"), "tf_efficientnet_lite0", 224, &support::CLASSES);
     let process = Process::start(&dir.path().join("bundle"), dir.path(), &["--threads", "2"]);
     let image = support::encode(&support::picture(640, 480, 1), image::ImageFormat::Jpeg);
-    let storm = |each: usize| {
+    let storm = |_| {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     let mut client = process.client();
-                    for _ in 0..each {
+                    for _ in 0..20 {
                         assert_eq!(client.post("/v1/predict", "image/jpeg", &image).unwrap().status, 200);
                     }
                 });
             }
         });
+        memory_of(process.child.id())
     };
-    storm(40);
-    let (before, _) = memory_of(process.child.id());
-    storm(60);
-    let (after, peak) = memory_of(process.child.id());
-    println!("{before} bytes, then {after}, {peak} at most");
+    // What stays after a storm depends on how many requests met in it, by up to a quarter: only the least after many
+    // storms tells growth. What every request left behind would be in it.
+    let storms: Vec<(usize, usize)> = (0..8).map(storm).collect();
+    let peak = storms.last().map_or(0, |(_, peak)| *peak);
+    let after: Vec<usize> = storms.into_iter().map(|(now, _)| now).collect();
+    println!("{after:?} bytes, {peak} at most");
     // A busy machine holds more requests half decoded: the peak may be a little higher than what stays.
-    assert!(after <= AT_MOST && peak <= AT_MOST + AT_MOST / 8, "{after} bytes, {peak} at most");
-    assert!(after < before + 8_000_000, "{before} bytes grew to {after}");
+    assert!(
+        after.iter().all(|now| *now <= AT_MOST) && peak <= AT_MOST + AT_MOST / 8,
+        "{after:?} bytes, {peak} at most"
+    );
+    let (first, last) = after.split_at(after.len() / 2);
+    assert!(last.iter().min() < first.iter().max().map(|most| most + 4_000_000).as_ref(), "{after:?} bytes: it grows");
 }

@@ -47,6 +47,22 @@ fn every_form_gives_the_same_bytes() {
 }
 
 #[test]
+fn more_images_than_are_taken_are_counted_and_not_kept() {
+    let most = RequestLimits::default().max_images;
+    let many = |count: usize| format!(r#"{{"images": [{}]}}"#, vec![r#""/9j/""#; count].join(","));
+    assert_eq!(read(many(most), JSON).unwrap().len(), most);
+    for count in [most + 1, 100_000] {
+        let (code, message) = refused(many(count), JSON);
+        assert!(code == Code::TooLarge && message.contains(&format!("holds {count} images")), "{message}");
+    }
+    // What is wrong behind the last that is taken is said, too.
+    let body = many(most + 1).replace("]}", ", 5]}");
+    assert_eq!(refused(body, JSON).0, Code::Malformed);
+    let key = "i".repeat(100_000);
+    assert!(refused(format!(r#"{{"{key}": 1}}"#), JSON).1.len() < 200);
+}
+
+#[test]
 fn what_is_wrong_is_said_by_code() {
     for (body, message) in [
         ("", "is empty"),
