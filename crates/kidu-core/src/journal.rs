@@ -1,10 +1,11 @@
 //! Append-only files of lines that survive a crash in the middle of a line, and such files of JSON.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{Read, Seek, SeekFrom, Write},
+    fs::{File, OpenOptions, TryLockError},
+    io::{ErrorKind, Read, Seek, SeekFrom, Write},
     marker::PhantomData,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -19,12 +20,36 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct LineJournal {
     path: PathBuf,
+    patience: Option<Duration>,
 }
+
+/// Between two tries to get the lock.
+const PAUSE: Duration = Duration::from_millis(5);
 
 impl LineJournal {
     /// A journal at `path`; the file is made by the first append.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), patience: None }
+    }
+
+    /// With so much time at most to wait for the lock: then an append fails. Without it an append waits.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience: Some(patience), ..self }
+    }
+
+    fn lock(&self, file: &File) -> std::io::Result<()> {
+        let Some(patience) = self.patience else { return file.lock() };
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if start.elapsed() < patience => std::thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(std::io::Error::new(ErrorKind::WouldBlock, "another process has it for long"));
+                }
+            }
+        }
     }
 
     /// Where the journal is.
@@ -67,7 +92,7 @@ impl LineJournal {
             .append(true)
             .open(&self.path)
             .map_err(|e| Error::io("open", &self.path, e))?;
-        file.lock().map_err(|e| Error::io("lock", &self.path, e))?;
+        self.lock(&file).map_err(|e| Error::io("lock", &self.path, e))?;
         let bytes = self.read_open(&mut file, from)?;
         let whole = whole_lines(&bytes);
         let end = from + whole as u64;
@@ -115,6 +140,11 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
     /// A journal at `path`; the file is made by the first append.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { lines: LineJournal::new(path), entry: PhantomData }
+    }
+
+    /// As [`LineJournal::with_patience`].
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { lines: self.lines.with_patience(patience), ..self }
     }
 
     /// Where the journal is.

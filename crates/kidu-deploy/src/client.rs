@@ -68,12 +68,14 @@ impl<'a> Call<'a> {
     /// Sends it, on a connection of its own.
     ///
     /// # Errors
-    /// [`DeployError::Http`] for what is not an answer.
+    /// [`DeployError::Http`] for what is not an answer, [`DeployError::TimedOut`] for none in time.
     pub async fn send(self) -> Result<Reply> {
         let (url, timeout) = (self.url.to_string(), self.timeout);
         let answer = tokio::time::timeout(timeout, self.exchange()).await;
-        let answer = answer.unwrap_or_else(|_| Err(format!("no answer in {} s", timeout.as_secs_f64())));
-        answer.map_err(|reason| DeployError::Http { url, reason })
+        match answer {
+            Ok(answer) => answer.map_err(|reason| DeployError::Http { url, reason }),
+            Err(_) => Err(DeployError::TimedOut { url, seconds: timeout.as_secs_f64() }),
+        }
     }
 
     async fn exchange(self) -> Result<Reply, String> {

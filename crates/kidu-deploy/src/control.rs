@@ -27,9 +27,13 @@ use crate::{
 };
 
 const MOST: usize = 64 << 10;
-const CONNECTIONS: usize = 32;
+const CONNECTIONS: u32 = 32;
 /// Longer than any command takes: none of them waits for a release.
 const ANSWER: Duration = Duration::from_secs(60);
+/// The end waits for requests that were begun, and for servers.
+const END: Duration = Duration::from_secs(600);
+/// How long the last answers may take to go out.
+const LAST: Duration = Duration::from_secs(5);
 
 /// What can be asked of the supervisor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,7 +109,7 @@ fn access_path(dir: &Path) -> PathBuf {
     dir.join("control.json")
 }
 
-/// Listens for commands, until the task is dropped.
+/// Listens for commands.
 pub(crate) struct Control {
     listener: TcpListener,
     token: Arc<String>,
@@ -124,10 +128,20 @@ impl Control {
         Ok(Self { listener, token: Arc::new(token) })
     }
 
-    pub(crate) async fn serve(self, asked: UnboundedSender<Asked>) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+    /// Takes commands until the other end of `end` is gone, and then waits a little for the last answers to go out.
+    pub(crate) async fn serve(self, asked: UnboundedSender<Asked>, end: oneshot::Receiver<()>) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS as usize));
+        tokio::select! {
+            biased;
+            _ = end => {}
+            () = self.accept(&places, asked) => {}
+        }
+        let _ = tokio::time::timeout(LAST, places.acquire_many(CONNECTIONS)).await;
+    }
+
+    async fn accept(&self, places: &Arc<Semaphore>, asked: UnboundedSender<Asked>) {
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
             let Ok((stream, _)) = self.listener.accept().await else {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
@@ -140,7 +154,7 @@ impl Control {
             tokio::spawn(async move {
                 let mut builder = http1::Builder::new();
                 builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(5)).keep_alive(false);
-                let _ = tokio::time::timeout(ANSWER, builder.serve_connection(TokioIo::new(stream), service)).await;
+                let _ = tokio::time::timeout(END, builder.serve_connection(TokioIo::new(stream), service)).await;
                 drop(place);
             });
         }
@@ -211,13 +225,15 @@ pub fn call(dir: &Path, command: &Command) -> Result<Status> {
     let access: Access = kidu_core::files::read_json(&path, "address of the supervisor")?;
     let url = format!("http://127.0.0.1:{}/", access.port);
     let body = serde_json::to_vec(command).map_err(|e| DeployError::State(e.to_string()))?;
-    let mut call = Call::post(&url, "application/json", body, ANSWER);
+    let patience = if *command == Command::Stop { END } else { ANSWER };
+    let mut call = Call::post(&url, "application/json", body, patience);
     call.token = Some(&access.token);
     let reply = match block_on(call.send())? {
         Ok(reply) if reply.status == StatusCode::OK => reply,
         // Whoever has the port now is not the supervisor, or it is just ending.
         Ok(reply) if reply.status != StatusCode::BAD_REQUEST => return Err(not_running()),
         Ok(_) => return Err(DeployError::State("the supervisor is of another version of Kidu; start it anew".into())),
+        Err(error @ DeployError::TimedOut { .. }) => return Err(error),
         Err(_) => return Err(not_running()),
     };
     match serde_json::from_slice(&reply.body) {

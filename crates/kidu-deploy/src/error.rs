@@ -61,6 +61,14 @@ pub enum DeployError {
         /// Why.
         reason: String,
     },
+    /// A server did not answer in time.
+    #[error("{url}: no answer in {seconds} s")]
+    TimedOut {
+        /// The address.
+        url: String,
+        /// How long was waited.
+        seconds: f64,
+    },
     /// The system refuses threads, signals or processes.
     #[error("the system gives no {what}: {source}")]
     System {

@@ -187,6 +187,16 @@ impl Machine {
         Ok(next.state)
     }
 
+    /// The state for these rules of one that others may have left: a release in a step that there is no more is over.
+    pub fn adopt(&self, state: &State, now: &str) -> State {
+        let mut next = Next { machine: self, state: state.clone(), now };
+        let gone = |r: &&Release| self.steps(r.request.kind).all(|p| p.name != r.step);
+        if let Some(release) = state.release.as_ref().filter(gone) {
+            next.end(Ending::Failed, (AUTOMATIC, Some(&left_out(&release.step))));
+        }
+        next.state
+    }
+
     /// A share of the traffic, 0 to 1.
     pub fn share(&self, index: usize) -> f64 {
         self.shares.get(index).copied().unwrap_or(1.0)
@@ -211,6 +221,11 @@ impl Machine {
         let needed = |what| matches!(what, What::Work { test: false } | What::Place(Environment::Production));
         self.plan.iter().filter(move |p| all || needed(p.what))
     }
+}
+
+/// Why a release is over whose step the settings have taken out.
+fn left_out(step: &str) -> String {
+    format!("the step '{step}' is no part of the pipeline any more (deploy.*); request the version again")
 }
 
 /// Integer weights of the live version and of one with a share, in lowest terms.
@@ -300,6 +315,10 @@ impl Next<'_> {
 
     fn begin(&mut self, request: Request) {
         let Some(first) = self.machine.steps(request.kind).next().cloned() else { return };
+        // Its package is made anew: what runs of it in staging may not need the old one any more.
+        if request.kind == Kind::Deploy {
+            self.state.staging.take_if(|staging| *staging == request.version);
+        }
         self.state.releases += 1;
         let (started, since) = (self.now.to_string(), self.now.to_string());
         let number = self.state.releases;
@@ -331,8 +350,10 @@ impl Next<'_> {
     fn advance(&mut self, by: (&str, Option<&str>)) {
         let Some(release) = self.state.release.clone() else { return };
         let mut steps = self.machine.steps(release.request.kind);
-        let following = steps.by_ref().skip_while(|p| p.name != release.step).nth(1).cloned();
-        match following {
+        if steps.by_ref().all(|p| p.name != release.step) {
+            return self.end(Ending::Failed, (AUTOMATIC, Some(&left_out(&release.step))));
+        }
+        match steps.next().cloned() {
             Some(step) => self.enter(&step, by, Some(&release.step)),
             None => self.promote(by),
         }
@@ -412,6 +433,7 @@ impl Next<'_> {
             // A release is under way, so this cannot fail.
             let _ = self.rejected(actor, &why);
         }
+        self.state.staging.take_if(|staging| *staging == version);
     }
 
     fn step_ended(&mut self, release: u64, step: &str, outcome: &Outcome) {
@@ -468,8 +490,12 @@ impl Next<'_> {
         match environment {
             Environment::Production if canary => self.end(Ending::RolledBack, (AUTOMATIC, Some(&why))),
             Environment::Production if place == Some(environment) => self.end(Ending::Failed, (AUTOMATIC, Some(&why))),
-            // Under test; once it is approved, staging does not matter any more.
-            Environment::Staging if self.state.staging == Some(version) && place != Some(Environment::Production) => {
+            // Under test; once it is approved, staging does not matter any more, and to one that comes back it never does.
+            Environment::Staging
+                if self.state.staging == Some(version)
+                    && place != Some(Environment::Production)
+                    && release.request.kind == Kind::Deploy =>
+            {
                 let starting = place == Some(environment);
                 self.end(Ending::Failed, (AUTOMATIC, Some(&why)));
                 if starting && self.state.release.is_none() {

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use kidu_core::{Bundle, Sha256Hex, files, run::timestamp};
 use kidu_pipeline::{
     ModelVersion, Registry, Status,
-    registry::{kept_bundle, model_hash},
+    registry::{kept_bundle, model_hash, registered_bundle},
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,13 +46,18 @@ pub fn approved(registry: &Registry, version: u32) -> Result<ModelVersion> {
     )))
 }
 
-/// Copies an approved version's bundle to `out/bundle`, verified, and writes `out/package.json`. What was there of an
-/// earlier attempt is replaced.
+/// Copies an approved version's bundle to `out/bundle`, verified, and writes `out/package.json`. A whole one that an earlier
+/// release left there is taken as it is, also where the registry has it no more; what else was there is replaced.
 ///
 /// # Errors
 /// As [`approved`], and [`DeployError::Core`] for a bundle that is not whole or a folder that cannot be written.
 pub fn package(registry: &Registry, version: u32, out: &Path) -> Result<Package> {
     let version = approved(registry, version)?;
+    let target = out.join("bundle");
+    let there = registered_bundle(&version, &target);
+    if let Some(there) = there.ok().filter(|b| model_hash(b.manifest()) == version.registered.model_hash) {
+        return describe(registry, &version, &there, out);
+    }
     let bundle = kept_bundle(&version)?;
     let hash = model_hash(bundle.manifest());
     if hash != version.registered.model_hash {
@@ -61,7 +66,6 @@ pub fn package(registry: &Registry, version: u32, out: &Path) -> Result<Package>
             version.version
         )));
     }
-    let target = out.join("bundle");
     if target.exists() {
         fs::remove_dir_all(&target).map_err(|e| kidu_core::Error::io("remove", &target, e))?;
     }
@@ -72,12 +76,15 @@ pub fn package(registry: &Registry, version: u32, out: &Path) -> Result<Package>
         let mut source = fs::File::open(&from).map_err(|e| kidu_core::Error::io("read", &from, e))?;
         files::write_atomic_with(&target.join(name), |file| std::io::copy(&mut source, file).map(|_| ()))?;
     }
-    let copied = Bundle::open(&target)?;
+    describe(registry, &version, &Bundle::open(&target)?, out)
+}
+
+fn describe(registry: &Registry, version: &ModelVersion, bundle: &Bundle, out: &Path) -> Result<Package> {
     let package = Package {
         group: registry.group().into(),
         version: version.version,
-        model_hash: hash,
-        served_as: format!("{}@{}", copied.manifest().model, copied.manifest().version()),
+        model_hash: model_hash(bundle.manifest()),
+        served_as: format!("{}@{}", bundle.manifest().model, bundle.manifest().version()),
         created: timestamp(),
     };
     files::write_json(&out.join("package.json"), &package)?;

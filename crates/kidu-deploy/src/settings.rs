@@ -240,7 +240,7 @@ impl DeploySettings {
 }
 
 /// Takes steps out; what came after them comes after what they came after.
-fn remove(pipeline: &mut Pipeline, gone: impl Fn(&kidu_pipeline::Step) -> bool) {
+pub(crate) fn remove(pipeline: &mut Pipeline, gone: impl Fn(&kidu_pipeline::Step) -> bool) {
     while let Some(at) = pipeline.steps.iter().position(&gone) {
         let step = pipeline.steps.remove(at);
         for other in pipeline.steps.iter_mut().filter(|s| s.after.contains(&step.name)) {

@@ -17,7 +17,7 @@ use kidu_core::run::timestamp;
 use kidu_pipeline::Registry;
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, watch as signal},
+    sync::{mpsc, oneshot, watch as signal},
     task::AbortHandle,
 };
 
@@ -88,7 +88,7 @@ pub fn run(supervision: &Supervision, announce: impl FnOnce(Addresses)) -> Resul
 
 async fn supervise(supervision: &Supervision, store: Store, announce: impl FnOnce(Addresses)) -> Result<()> {
     let settings = &supervision.settings;
-    let registry = Registry::open(&supervision.registry, &supervision.group)?;
+    let registry = Registry::open(&supervision.registry, &supervision.group)?.with_patience(LEDGER);
     let machine = Machine::new(&settings.pipeline(), &settings.canary.steps)?;
     let mut state = store.load()?;
     if let Some(other) = state.group.as_ref().filter(|group| **group != supervision.group) {
@@ -99,6 +99,7 @@ async fn supervise(supervision: &Supervision, store: Store, announce: impl FnOnc
         )));
     }
     state.group = Some(supervision.group.clone());
+    let state = machine.adopt(&state, &timestamp());
     reap(store.dir()).await;
     let bind = async |what, port| {
         let address = SocketAddr::new(settings.front.host, port);
@@ -129,7 +130,8 @@ async fn supervise(supervision: &Supervision, store: Store, announce: impl FnOnc
         let keeper = Keeper::new(front, environment, dir, settings, command, Arc::clone(&metrics), notes.clone());
         keepers.insert(environment, keeper);
     }
-    let commands = tokio::spawn(control.serve(asking));
+    let (commanded, no_more) = oneshot::channel();
+    let commands = tokio::spawn(control.serve(asking, no_more));
     let workshop = Arc::new(Workshop {
         settings: settings.clone(),
         pipeline: settings.pipeline(),
@@ -161,6 +163,7 @@ async fn supervise(supervision: &Supervision, store: Store, announce: impl FnOnc
         looked: None,
         stalled: None,
         ledger_len: None,
+        unheard: Vec::new(),
     };
     let mut terminate = unix_signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = unix_signal(tokio::signal::unix::SignalKind::interrupt())?;
@@ -180,6 +183,10 @@ async fn supervise(supervision: &Supervision, store: Store, announce: impl FnOnc
             Some(note) = noted.recv() => supervisor.noted(note),
             Some((job, outcome)) = finished.recv() => supervisor.finished(job, outcome),
             Some((command, reply)) = asked.recv() => {
+                // Whoever asked has been told that there is no answer.
+                if reply.is_closed() {
+                    continue;
+                }
                 if command == Command::Stop {
                     stopper = Some(reply);
                     break;
@@ -190,6 +197,9 @@ async fn supervise(supervision: &Supervision, store: Store, announce: impl FnOnc
                 continue;
             }
             _ = tick.tick() => {
+                for event in std::mem::take(&mut supervisor.unheard) {
+                    supervisor.hear(&event);
+                }
                 supervisor.judge();
                 supervisor.watch();
                 supervisor.flush();
@@ -209,10 +219,10 @@ async fn supervise(supervision: &Supervision, store: Store, announce: impl FnOnc
     if let Some(reply) = stopper {
         supervisor.read_ledger();
         let _ = reply.send(Answer::Done(Box::new(supervisor.status())));
-        // Until the answer is out.
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    commands.abort();
+    // Who asked meanwhile learns that nobody answers any more.
+    drop((asked, commanded));
+    let _ = commands.await;
     control::close(supervisor.store.dir());
     tracing::info!("ended");
     Ok(())
@@ -257,7 +267,12 @@ struct Supervisor {
     stalled: Option<Instant>,
     /// How long its ledger was then.
     ledger_len: Option<u64>,
+    /// What could not be written down.
+    unheard: Vec<Event>,
 }
+
+/// Whoever has the ledger's lock for longer must not keep production waiting.
+const LEDGER: Duration = Duration::from_millis(100);
 
 impl Supervisor {
     /// Often enough for the shortest times that are set.
@@ -286,6 +301,10 @@ impl Supervisor {
     fn hear(&mut self, event: &Event) {
         if let Err(error) = self.apply(event) {
             tracing::error!(%error, ?event, "not taken in");
+            // Everything else comes again by itself.
+            if matches!((&error, event), (DeployError::Core(_), Event::ServerDied { .. })) {
+                self.unheard.push(event.clone());
+            }
         }
         self.settle();
     }
@@ -299,7 +318,8 @@ impl Supervisor {
                 self.registry.record(entry.version, &entry.time, &entry.actor, reason.as_deref(), entry.what.clone());
             match result {
                 Ok(_) => {}
-                Err(error @ kidu_pipeline::Error::Core(_)) => {
+                // A version that is not there comes back with a registry that is not there.
+                Err(error @ (kidu_pipeline::Error::Core(_) | kidu_pipeline::Error::UnknownVersion { .. })) => {
                     tracing::error!(%error, "the ledger cannot be written; it is tried again");
                     left.push(entry);
                 }
@@ -388,7 +408,11 @@ impl Supervisor {
     }
 
     fn noted(&mut self, note: Note) {
-        let Note { environment, version, died } = note;
+        let Note { environment, version, server, died } = note;
+        // Of one that has been replaced meanwhile.
+        if !self.keepers.get(&environment).is_some_and(|keeper| keeper.has(version, server)) {
+            return;
+        }
         match died {
             Some(reason) => self.hear(&Event::ServerDied { environment, version, reason }),
             // Its address is new.
@@ -401,6 +425,11 @@ impl Supervisor {
         let Some((release, share, since)) = self.share else { return };
         let rules = self.settings.rules();
         let version = self.state.release.as_ref().map(|r| r.request.version);
+        // After a restart it loads again: its time begins when it answers, and who has not answered takes over nothing.
+        if !self.keepers.get(&Environment::Production).zip(version).is_some_and(|(k, v)| k.is_ready(v)) {
+            self.share = Some((release, share, Instant::now()));
+            return;
+        }
         let of = |version: Option<u32>| -> Sample {
             let keeper = self.keepers.get(&Environment::Production);
             keeper.zip(version).map(|(k, v)| k.sample(v, rules.max_p95)).unwrap_or_default()
@@ -471,6 +500,10 @@ impl Supervisor {
     async fn end(&mut self) {
         if let Some((_, _, task)) = self.work.take() {
             task.abort();
+        }
+        // All of them begin to end before one is waited for.
+        for keeper in self.keepers.values_mut() {
+            keeper.pursue(&[]);
         }
         for keeper in self.keepers.values_mut() {
             keeper.end().await;

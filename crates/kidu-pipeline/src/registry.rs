@@ -7,6 +7,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use kidu_core::{Bundle, ContentHasher, Sha256Hex, bundle::BundleManifest, files, journal::Journal, run::timestamp};
@@ -70,6 +71,12 @@ impl Registry {
         }
         let dir = std::path::absolute(dir).map_err(|e| Error::io("find", dir, e))?.join(group);
         Ok(Self { ledger: Journal::new(dir.join("ledger.jsonl")), dir, group: group.into() })
+    }
+
+    /// With so much time at most to wait for another process that has the ledger locked; then writing fails with
+    /// [`Error::Core`]. Without it writing waits.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { ledger: self.ledger.with_patience(patience), ..self }
     }
 
     /// The group's name.
@@ -323,11 +330,19 @@ pub fn model_hash(manifest: &BundleManifest) -> Sha256Hex {
 /// # Errors
 /// [`Error::Core`] for one that is not whole or was edited.
 pub fn kept_bundle(version: &ModelVersion) -> Result<Bundle> {
-    let bundle = Bundle::open(&version.bundle_dir)?;
+    registered_bundle(version, &version.bundle_dir)
+}
+
+/// The bundle of a version in any folder, if it is what was registered, to its last byte.
+///
+/// # Errors
+/// [`Error::Core`] for one that is not whole or another one.
+pub fn registered_bundle(version: &ModelVersion, dir: &Path) -> Result<Bundle> {
+    let bundle = Bundle::open(dir)?;
     let digest = bundle.digest()?;
     if version.registered.files.get(Bundle::MANIFEST).is_some_and(|recorded| *recorded != digest) {
         let reason = "is not what was registered; register the bundle anew, with an evaluation of it";
-        return Err(kidu_core::Error::format(version.bundle_dir.join(Bundle::MANIFEST), reason).into());
+        return Err(kidu_core::Error::format(dir.join(Bundle::MANIFEST), reason).into());
     }
     Ok(bundle)
 }

@@ -31,6 +31,8 @@ pub struct Note {
     pub environment: Environment,
     /// The version.
     pub version: u32,
+    /// Which of its servers, counted through.
+    pub server: u64,
     /// Nothing when it is ready, or why it ended.
     pub died: Option<String>,
 }
@@ -52,6 +54,7 @@ pub enum Condition {
 struct Spec {
     environment: Environment,
     version: u32,
+    server: u64,
     dir: PathBuf,
     bundle: PathBuf,
     command: Vec<String>,
@@ -74,6 +77,7 @@ pub struct Keeper {
     metrics: Arc<Metrics>,
     notes: UnboundedSender<Note>,
     servers: BTreeMap<u32, Server>,
+    started: u64,
     leaving: Vec<JoinHandle<()>>,
 }
 
@@ -89,7 +93,7 @@ impl Keeper {
         notes: UnboundedSender<Note>,
     ) -> Self {
         let (servers, leaving) = (BTreeMap::new(), Vec::new());
-        Self { environment, dir, settings, command, front, metrics, notes, servers, leaving }
+        Self { environment, dir, settings, command, front, metrics, notes, servers, started: 0, leaving }
     }
 
     /// Starts what is missing, gives everybody its weight, and ends what is not wanted any more, after its last answer.
@@ -97,6 +101,7 @@ impl Keeper {
         for (version, _) in goal {
             if !self.servers.contains_key(version) {
                 let window = Arc::new(Mutex::new(Window::new(self.settings.canary.window)));
+                self.started += 1;
                 let server = Server::start(self.spec(*version), window, Arc::clone(&self.metrics), self.notes.clone());
                 self.servers.insert(*version, server);
             }
@@ -121,6 +126,11 @@ impl Keeper {
         self.servers.get(&version).is_some_and(|s| s.backend().is_some())
     }
 
+    /// Whether that is the version's server now.
+    pub fn has(&self, version: u32, server: u64) -> bool {
+        self.servers.get(&version).is_some_and(|s| s.number() == server)
+    }
+
     /// How a version's server is.
     pub fn condition(&self, version: u32) -> Option<Condition> {
         self.servers.get(&version).map(Server::condition)
@@ -141,6 +151,7 @@ impl Keeper {
         Spec {
             environment: self.environment,
             version,
+            server: self.started,
             dir: self.dir.clone(),
             bundle: release_dir(&self.dir, version).join("bundle"),
             command: self.command.clone(),

@@ -26,9 +26,13 @@ pub(super) struct Process {
     pub(super) child: Child,
     /// Open as long as it is wanted. Waiting for the child would close it there.
     _input: Option<ChildStdin>,
-    record: PathBuf,
-    port_file: PathBuf,
+    name: String,
+    /// Its own, also beside an earlier process of the same version that still ends.
+    dir: PathBuf,
 }
+
+const RECORD: &str = "json";
+const PORT: &str = "port";
 
 /// What is written down of a process, to end it should its keeper be killed.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,14 +46,11 @@ impl Process {
     /// Starts the server. It ends by itself when its standard input does, which is when this process ends.
     pub(super) fn spawn(spec: &Spec) -> std::io::Result<Self> {
         let name = format!("{}-{}", spec.environment, spec.version);
-        let (servers, logs) = (spec.dir.join("servers"), spec.dir.join("logs"));
-        fs::create_dir_all(&servers)?;
+        let dir = spec.dir.join("servers").join(format!("{:016x}", rand::random::<u64>()));
+        let logs = spec.dir.join("logs");
+        fs::create_dir_all(&dir)?;
         fs::create_dir_all(&logs)?;
-        let (record, port_file) = (servers.join(format!("{name}.json")), servers.join(format!("{name}.port")));
-        match fs::remove_file(&port_file) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
+        let (record, port_file) = (dir.join(&name).with_extension(RECORD), dir.join(&name).with_extension(PORT));
         let log = open_log(&logs.join(format!("{name}.log")))?;
         let (program, first) = spec.command.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
         let mut command = Command::new(program);
@@ -70,12 +71,13 @@ impl Process {
         if let Some((pid, started)) = child.id().and_then(|id| Some((i32::try_from(id).ok()?, start_time(id)?))) {
             let _ = files::write_json(&record, &Record { pid, started });
         }
-        Ok(Self { child, _input: input, record, port_file })
+        Ok(Self { child, _input: input, name, dir })
     }
 
     /// Where it listens, once it does.
     pub(super) fn address(&self) -> Option<SocketAddr> {
-        let port = fs::read_to_string(&self.port_file).ok()?.trim().parse().ok()?;
+        let port_file = self.dir.join(&self.name).with_extension(PORT);
+        let port = fs::read_to_string(port_file).ok()?.trim().parse().ok()?;
         Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
@@ -85,7 +87,7 @@ impl Process {
             let _ = kill_process(pid, Signal::TERM);
         }
         if tokio::time::timeout(patience, self.child.wait()).await.is_err() {
-            tracing::warn!(record = %self.record.display(), "a server did not end in time and was killed");
+            tracing::warn!(server = self.name, "a server did not end in time and was killed");
             let _ = self.child.kill().await;
         }
     }
@@ -93,8 +95,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.record);
-        let _ = fs::remove_file(&self.port_file);
+        let _ = fs::remove_dir_all(&self.dir);
     }
 }
 
@@ -116,10 +117,11 @@ fn start_time(pid: u32) -> Option<u64> {
 /// Waits for the servers of a keeper that was killed: they notice it, or are killed. Only processes that are written
 /// down in the folder, and only if they are still those.
 pub async fn reap(dir: &Path) {
-    let Ok(entries) = fs::read_dir(dir.join("servers")) else { return };
-    let paths = entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "json"));
+    let servers = dir.join("servers");
+    let inside = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect::<Vec<_>>();
+    let records = inside(&servers).into_iter().flat_map(|dir| inside(&dir));
     let deadline = Instant::now() + NOTICE;
-    for path in paths {
+    for path in records.filter(|p| p.extension().is_some_and(|e| e == RECORD)) {
         if let Ok(record) = files::read_json::<Record>(&path, "record of a server") {
             let alive = || {
                 u32::try_from(record.pid).ok().and_then(start_time) == Some(record.started) && !is_zombie(record.pid)
@@ -134,8 +136,8 @@ pub async fn reap(dir: &Path) {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
-        let _ = fs::remove_file(&path);
     }
+    let _ = fs::remove_dir_all(&servers);
 }
 
 /// Whether a process has ended and waits for its parent to notice.

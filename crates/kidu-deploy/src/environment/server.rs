@@ -37,6 +37,7 @@ enum Now {
 /// A version's server.
 #[derive(Debug)]
 pub(super) struct Server {
+    number: u64,
     now: watch::Receiver<Now>,
     stop: watch::Sender<bool>,
     window: Arc<Mutex<Window>>,
@@ -52,8 +53,13 @@ impl Server {
     ) -> Self {
         let (told, now) = watch::channel(Now::Starting);
         let (stop, stopped) = watch::channel(false);
+        let number = spec.server;
         let keeper = Keeper { spec, window: Arc::clone(&window), metrics, notes, told, stop: stopped };
-        Self { now, stop, window, task: tokio::spawn(keeper.keep()) }
+        Self { number, now, stop, window, task: tokio::spawn(keeper.keep()) }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     pub(super) fn backend(&self) -> Option<Arc<Backend>> {
@@ -114,14 +120,9 @@ impl Keeper {
         let mut delay = self.spec.restart_delay;
         loop {
             let began = Instant::now();
-            let why = match self.life().await {
-                End::Stopped => return,
-                End::Died(why) => why,
-            };
-            let (environment, version) = (self.spec.environment, self.spec.version);
-            tracing::warn!(environment = environment.name(), version, why, "a server ended");
-            let _ = self.told.send(Now::Down);
-            let _ = self.notes.send(Note { environment, version, died: Some(why) });
+            if matches!(self.life().await, End::Stopped) {
+                return;
+            }
             if began.elapsed() > SETTLED {
                 delay = self.spec.restart_delay;
             }
@@ -130,7 +131,7 @@ impl Keeper {
                 _ = self.stop.wait_for(|stop| *stop) => return,
             }
             delay = (delay * 2).min(self.spec.max_restart_delay);
-            self.metrics.restarted(environment, version);
+            self.metrics.restarted(self.spec.environment, self.spec.version);
             let _ = self.told.send(Now::Starting);
         }
     }
@@ -139,7 +140,11 @@ impl Keeper {
     async fn life(&mut self) -> End {
         let mut process = match Process::spawn(&self.spec) {
             Ok(process) => process,
-            Err(error) => return End::Died(format!("cannot be started ({}): {error}", self.spec.command.join(" "))),
+            Err(error) => {
+                let end = End::Died(format!("cannot be started ({}): {error}", self.spec.command.join(" ")));
+                self.tell(&end);
+                return end;
+            }
         };
         let mut stop = self.stop.clone();
         let started = tokio::select! {
@@ -149,6 +154,7 @@ impl Keeper {
         let backend = match started {
             Ok(backend) => backend,
             Err(end) => {
+                self.tell(&end);
                 process.end(Duration::from_secs(1)).await;
                 return end;
             }
@@ -156,12 +162,13 @@ impl Keeper {
         let (environment, version) = (self.spec.environment, self.spec.version);
         tracing::info!(environment = environment.name(), version, address = %backend.address(), "a server is ready");
         let _ = self.told.send(Now::Ready(Arc::clone(&backend)));
-        let _ = self.notes.send(Note { environment, version, died: None });
+        let _ = self.notes.send(Note { environment, version, server: self.spec.server, died: None });
         let end = tokio::select! {
             status = process.child.wait() => End::Died(ended(status)),
             why = self.hung(&backend) => End::Died(why),
             _ = stop.wait_for(|stop| *stop) => End::Stopped,
         };
+        self.tell(&end);
         if matches!(end, End::Stopped) {
             let drained = async {
                 while backend.under_way() > 0 {
@@ -174,6 +181,15 @@ impl Keeper {
         // It may have taken requests of others.
         process.end(self.spec.drain_timeout + Duration::from_secs(1)).await;
         end
+    }
+
+    /// Says that it has died, before it is ended: until then it would get requests.
+    fn tell(&self, end: &End) {
+        let End::Died(why) = end else { return };
+        let (environment, version, server) = (self.spec.environment, self.spec.version, self.spec.server);
+        tracing::warn!(environment = environment.name(), version, why, "a server ended");
+        let _ = self.told.send(Now::Down);
+        let _ = self.notes.send(Note { environment, version, server, died: Some(why.clone()) });
     }
 
     /// Waits until it answers.

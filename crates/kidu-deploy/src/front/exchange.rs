@@ -215,6 +215,8 @@ impl Front {
             Some(UploadEnd::Broken) => Problem(StatusCode::BAD_REQUEST, "malformed", "the body broke off".into()),
             Some(UploadEnd::Whole) | None => {
                 exchange.failed(StatusCode::BAD_GATEWAY, why);
+                // A process that dies closes its connections one after the other: the next request shall not meet one.
+                exchange.backend().close_idle();
                 Problem(StatusCode::BAD_GATEWAY, "bad_gateway", "the server ended without an answer".into())
             }
         }

@@ -194,6 +194,51 @@ fn newer_requests_wait_or_take_over() {
 }
 
 #[test]
+fn a_step_that_the_settings_took_out_ends_its_release_and_leaves_production_alone() {
+    let mut state = State::new("k".into());
+    deploy(&mut state, 1);
+    apply(&mut state, &request(2, Kind::Deploy)).unwrap();
+    while state.release.as_ref().is_some_and(|r| r.phase != Phase::Waiting) {
+        let event = success(&state).unwrap();
+        apply(&mut state, &event).unwrap();
+    }
+    assert_eq!(machine().adopt(&state, "later"), state, "with the same settings it goes on");
+    let mut pipeline = deploy_pipeline();
+    crate::settings::remove(&mut pipeline, |step| step.kind == StepKind::Approval);
+    let machine = Machine::new(&pipeline, &[1.0]).unwrap();
+    let next = machine.adopt(&state, "later");
+    assert_eq!((next.live, next.release.clone(), last(&next)), (Some(1), None, (2, Ending::Failed)));
+    assert!(next.ended.last().unwrap().reason.as_ref().unwrap().contains("'approval'"), "{next:?}");
+    // Nobody gets past it by approving, either.
+    let approved = machine.apply(&state, &Event::Approved { actor: "a".into(), reason: None }, "now").unwrap();
+    assert_eq!((approved.live, last(&approved)), (Some(1), (2, Ending::Failed)));
+}
+
+#[test]
+fn staging_has_no_say_in_what_does_not_need_it_and_no_withdrawn_version() {
+    let died = |version| Event::ServerDied { environment: Environment::Staging, version, reason: "x".into() };
+    let mut state = State::new("k".into());
+    deploy(&mut state, 1);
+    deploy(&mut state, 2);
+    assert_eq!(state.staging, Some(2));
+    // The same version once more: its old server in staging ends, and with it nothing of the new release.
+    apply(&mut state, &request(1, Kind::Rollback)).unwrap();
+    while let Some(event) = success(&state) {
+        apply(&mut state, &event).unwrap();
+    }
+    apply(&mut state, &request(2, Kind::Deploy)).unwrap();
+    assert_eq!(state.staging, None, "its package is made anew");
+    apply(&mut state, &died(2)).unwrap();
+    assert_eq!(state.release.as_ref().map(|r| r.request.version), Some(2));
+    while state.staging.is_none() {
+        let event = success(&state).unwrap();
+        apply(&mut state, &event).unwrap();
+    }
+    apply(&mut state, &Event::Withdrawn { version: 2, actor: "a".into(), reason: None }).unwrap();
+    assert_eq!((state.staging, state.live, last(&state)), (None, Some(1), (2, Ending::Rejected)));
+}
+
+#[test]
 fn approval_needs_something_that_waits() {
     let approve = Event::Approved { actor: "bob".into(), reason: None };
     assert!(apply(&mut State::new("k".into()), &approve).unwrap_err().to_string().contains("no release is under way"));

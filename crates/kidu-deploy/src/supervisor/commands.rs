@@ -49,7 +49,10 @@ impl Supervisor {
     }
 
     fn request(&mut self, version: u32, kind: Kind, actor: &str, reason: Option<&str>) -> Result<()> {
-        package::approved(&self.registry, version)?;
+        // Nothing is deployed where the live version takes back what a canary had.
+        if kind == Kind::Deploy || self.state.live != Some(version) {
+            package::approved(&self.registry, version)?;
+        }
         let actor = entry_text("actor", actor)?;
         let reason = reason.map(|r| entry_text("reason", r)).transpose()?;
         self.apply(&Event::Requested(Request { version, kind, actor, reason }))
@@ -85,7 +88,7 @@ impl Supervisor {
         if let Some(to) = to {
             return Ok(to);
         }
-        let release = self.state.release.as_ref();
+        let release = self.state.release.as_ref().filter(|r| r.request.kind == Kind::Deploy);
         let in_production = release.is_some_and(|r| self.machine.place(&r.step) == Some(Environment::Production));
         if let Some(live) = self.state.live.filter(|_| in_production) {
             return Ok(live);

@@ -6,6 +6,7 @@ use kidu_pipeline::{LedgerEntry, Status};
 
 use super::{AUTOMATIC, Supervisor};
 use crate::{
+    error::DeployError,
     machine::Event,
     settings::seconds,
     state::{Kind, Request},
@@ -32,25 +33,47 @@ impl Supervisor {
     }
 
     fn look(&mut self, entries: &[LedgerEntry]) {
-        let events = match self.state.ledger_seen {
+        let before = self.state.ledger_seen;
+        // Gone for a moment, as where its disk is: what comes back is no news.
+        if let Some(seen) = before.filter(|seen| entries.len() < *seen) {
+            let (found, dir) = (entries.len(), self.registry.dir().display());
+            tracing::error!(%dir, seen, found, "the registry's ledger has lost entries; it is looked at again when it changes");
+            return;
+        }
+        let events = match before {
             Some(seen) => news(entries.get(seen..).unwrap_or_default()),
             // The first look ever: what is approved already is deployed, if nothing is.
             None if self.state.live.is_none() && self.state.release.is_none() => self.incumbent().into_iter().collect(),
             None => Vec::new(),
         };
-        self.state.ledger_seen = Some(entries.len());
-        for event in events {
-            let automatic = matches!(event, Event::Requested(_));
-            if automatic && !self.settings.on_approval {
-                continue;
+        let wanted = |event: &Event| self.settings.on_approval || !matches!(event, Event::Requested(_));
+        let events: Vec<Event> = events.into_iter().filter(wanted).collect();
+        let last = events.len().saturating_sub(1);
+        let mut unwritten = false;
+        for (i, event) in events.iter().enumerate() {
+            // Written down with the last event, so that none is lost; those before it may well be taken in twice.
+            if i == last {
+                self.state.ledger_seen = Some(entries.len());
             }
-            // Written down with the event, so that no approval is taken in twice or never.
-            if let Err(error) = self.apply(&event) {
-                tracing::info!(%error, ?event, "nothing to do for the registry's news");
+            match self.apply(event) {
+                Ok(()) => {}
+                Err(error @ DeployError::Core(_)) => {
+                    tracing::error!(%error, ?event, "the state cannot be written; it is tried again");
+                    unwritten = true;
+                    break;
+                }
+                Err(error) => tracing::info!(%error, ?event, "nothing to do for the registry's news"),
             }
         }
-        if let Err(error) = self.store.save(&self.state) {
-            tracing::error!(%error, "the state cannot be written; it is tried again");
+        if !unwritten {
+            self.state.ledger_seen = Some(entries.len());
+            if let Err(error) = self.store.save(&self.state) {
+                tracing::error!(%error, "the state cannot be written; it is tried again");
+                unwritten = true;
+            }
+        }
+        if unwritten {
+            self.state.ledger_seen = before;
             self.ledger_len = None;
         }
         self.settle();

@@ -23,8 +23,8 @@ const LIMITS: Limits = Limits {
     max_body: 100_000,
     max_connections: 64,
     head_timeout: Duration::from_secs(20),
-    body_timeout: Duration::from_millis(700),
-    answer_timeout: Duration::from_millis(700),
+    body_timeout: Duration::from_secs(20),
+    answer_timeout: Duration::from_secs(20),
 };
 
 /// A front in this process.
@@ -69,7 +69,7 @@ fn backend(version: u32, address: SocketAddr) -> Arc<Backend> {
 
 /// Nobody listens there.
 fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    SocketAddr::from(([127, 0, 0, 1], 1))
 }
 
 /// A request as a backend saw it.
@@ -177,7 +177,7 @@ fn bodies_are_streamed_and_limited() {
     let running = start();
     let address = raw(|got, stream| respond(stream, "200 OK", &got.body.len().to_string()));
     running.front.route(vec![(backend(1, address), 1)]);
-    let chunked = |chunks: &[&[u8]], pause: Duration| {
+    let chunked = |running: &Running, chunks: &[&[u8]], pause: Duration| {
         let mut stream = TcpStream::connect(running.address).unwrap();
         stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
         for chunk in chunks {
@@ -191,10 +191,13 @@ fn bodies_are_streamed_and_limited() {
         kidu_testing::read_answer(&mut BufReader::new(stream), false).unwrap()
     };
     let none = Duration::ZERO;
-    assert_eq!(chunked(&[b"abc", &[1; 50_000], b"d"], none).text(), "50004");
-    assert_eq!(chunked(&[&[1; 60_000], &[1; 60_000]], none).status, 413);
-    let slow = chunked(&[b"a".as_slice(); 10], Duration::from_millis(200));
+    assert_eq!(chunked(&running, &[b"abc", &[1; 50_000], b"d"], none).text(), "50004");
+    assert_eq!(chunked(&running, &[&[1; 60_000], &[1; 60_000]], none).status, 413);
+    let impatient = start_with(Limits { body_timeout: Duration::from_secs(2), ..LIMITS });
+    impatient.front.route(vec![(backend(1, address), 1)]);
+    let slow = chunked(&impatient, &[b"a".as_slice(); 20], Duration::from_millis(200));
     assert_eq!((slow.status, slow.text().contains("request_timeout")), (408, true), "{slow:?}");
+    assert_eq!(impatient.front_sample().errors, 0);
     let mut client = HttpClient::new(running.address);
     assert_eq!(client.post("/", "x/y", &vec![0; 100_001]).unwrap().status, 413);
     assert_eq!(client.post("/", "x/y", &vec![0; 100_000]).unwrap().text(), "100000");
@@ -252,20 +255,23 @@ fn what_was_sent_is_not_sent_again() {
 
 #[test]
 fn silence_and_half_answers_count_as_failures() {
-    let running = start();
+    let running = start_with(Limits { answer_timeout: Duration::from_secs(4), ..LIMITS });
     let silent = backend(
         1,
         raw(|_, _| {
-            thread::sleep(Duration::from_secs(3));
+            thread::sleep(Duration::from_secs(60));
             false
         }),
     );
     running.front.route(vec![(Arc::clone(&silent), 1)]);
     let mut client = HttpClient::new(running.address);
     let asking = thread::spawn(move || client.post("/", "x/y", b"body").unwrap());
-    thread::sleep(Duration::from_millis(400));
-    let waiting = silent.sample(Some(Duration::from_millis(200)));
-    assert_eq!((waiting.requests, waiting.errors), (1, 0), "who waits longer than the limit is counted as it waits");
+    let mut waiting = silent.sample(None);
+    crate::support::wait_until("who waits longer than the limit is counted as it waits", || {
+        waiting = silent.sample(Some(Duration::from_millis(200)));
+        waiting.requests == 1
+    });
+    assert_eq!(waiting.errors, 0);
     assert!(waiting.p95_ms.unwrap() >= 200.0);
     assert_eq!(asking.join().unwrap().status, 504);
     assert_eq!((silent.sample(None).requests, silent.sample(None).errors, silent.under_way()), (1, 1, 0));
@@ -289,28 +295,34 @@ fn connections_are_kept_and_closed_ones_replaced() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let count = Arc::clone(&connections);
+    let (closes, closed) = mpsc::channel();
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             *count.lock().unwrap() += 1;
             let mut writer = stream.try_clone().unwrap();
             let mut reader = BufReader::new(stream);
+            let closes = closes.clone();
             // Three answers, then it goes without a word.
             thread::spawn(move || {
-                for _ in 0..3 {
-                    if read(&mut reader).is_none() || !respond(&mut writer, "200 OK", "hi") {
-                        return;
-                    }
-                }
+                let answered = (0..3).all(|_| read(&mut reader).is_some() && respond(&mut writer, "200 OK", "hi"));
+                drop((reader, writer));
+                let _ = closes.send(answered);
             });
         }
     });
     running.front.route(vec![(backend(1, address), 1)]);
     let mut client = HttpClient::new(running.address);
-    for _ in 0..9 {
+    for i in 1..=9 {
         assert_eq!(client.post("/", "x/y", b"body").unwrap().status, 200);
+        // The connection comes back when the answer has gone out; that it has ended is noticed a moment after that.
         thread::sleep(Duration::from_millis(20));
+        if i % 3 == 0 && closed.recv_timeout(Duration::from_secs(10)).unwrap_or_default() {
+            thread::sleep(Duration::from_millis(500));
+        }
     }
-    assert_eq!(*connections.lock().unwrap(), 3);
+    // One for each three; a busy machine may miss that one has come back.
+    let connections = *connections.lock().unwrap();
+    assert!((3..=5).contains(&connections), "{connections}");
     assert_eq!(client.send("HEAD", "/", &[], b"").unwrap().status, 200);
 }
 

@@ -50,8 +50,13 @@ fn what_was_edited_after_its_approval_is_not_packaged() {
     package(&world.registry(), 1, &out).unwrap();
     // Nothing that the answers depend on: a metric that it boasts of.
     kept.update(|manifest| manifest.metrics.extend([("test/acc".into(), 0.99)])).unwrap();
-    let told = package(&world.registry(), 1, &out).unwrap_err().to_string();
+    let told = package(&world.registry(), 1, &world.path().join("anew")).unwrap_err().to_string();
     assert!(told.contains("bundle.json") && told.contains("is not what was registered"), "{told}");
+    // What was packaged before is what was approved; it is not, once somebody edits it there, too.
+    package(&world.registry(), 1, &out).unwrap();
+    let mut packaged = Bundle::open(&out.join("bundle")).unwrap();
+    packaged.update(|manifest| manifest.metrics.extend([("test/acc".into(), 0.99)])).unwrap();
+    assert!(package(&world.registry(), 1, &out).is_err());
 }
 
 /// The release of the only version ends in that step, in that way, for that reason.

@@ -26,7 +26,6 @@ fn two_promotions_and_a_rollback_lose_no_request() {
             "nothing reaches it before a person said so"
         );
         supervisor.approve(version);
-        supervisor.wait_for_canary(version);
         supervisor.wait_for_live(version);
         let so_far = load.look(|s| s.by(&version.to_string()));
         crate::support::wait_until("the new version answers", || load.look(|s| s.by(&version.to_string())) > so_far);

@@ -9,6 +9,8 @@ use serde_json::json;
 use crate::support::{Load, is_alive, png, version_of, wait_until, world};
 
 fn answered_by(address: std::net::SocketAddr) -> String {
+    // After a restart its server loads again.
+    wait_until("an answer", || HttpClient::new(address).get("/ready").unwrap().status == 200);
     let answer = HttpClient::new(address).post("/v1/predict", "image/png", &png()).unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
     version_of(&answer)
@@ -69,10 +71,95 @@ fn a_killed_supervisor_loses_no_step_wherever_it_is_killed() {
     assert!(live, "it gets there in the end");
     let supervisor = world.up();
     supervisor.wait_for_live(1);
-    wait_until("an answer", || HttpClient::new(supervisor.production()).get("/ready").unwrap().status == 200);
+    answered_by(supervisor.production());
     let entries = world.registry().history().unwrap();
     let told: Vec<_> = entries.iter().filter_map(|e| Some(e.deployment.as_ref()?.to.clone())).collect();
     assert_eq!(told, ["package", "staging", "smoke", "robustness", "production", "live"]);
+}
+
+#[test]
+fn a_canary_that_comes_back_slowly_takes_over_nothing_before_it_answers() {
+    let world = world(2).with("/manual_approval", json!(false)).with("/canary/bake_seconds", json!(1.0));
+    // Long enough to be found in the middle.
+    let world = world.with("/canary/steps", json!([0.1, 0.2, 0.3, 0.4, 1.0]));
+    world.approve(1);
+    let supervisor = world.up();
+    supervisor.wait_for_live(1);
+    world.approve(2);
+    supervisor.wait_for_canary(2);
+    supervisor.signal("KILL");
+    drop(supervisor);
+    world.fault(2, "load 6000");
+    let supervisor = world.up();
+    assert_eq!(answered_by(supervisor.production()), "1");
+    let load = Load::start(supervisor.production(), 2);
+    supervisor.wait_for_live(2);
+    let seen = load.end();
+    assert_eq!((seen.lost.as_slice(), seen.with(200)), (&[][..], seen.all()), "{seen:?}");
+    assert!(seen.by("2") > 0, "{seen:?}");
+}
+
+#[test]
+fn a_version_comes_back_while_its_old_server_still_ends() {
+    let world = world(2).with("/manual_approval", json!(false)).with("/canary/bake_seconds", json!(0.2));
+    let world = world.with("/front/answer_timeout", json!(60.0)).with("/canary/without_traffic", json!("proceed"));
+    world.approve(1);
+    let supervisor = world.up();
+    supervisor.wait_for_live(1);
+    let old = supervisor.servers()["production-1"];
+    // It is asked something that takes longer than everything that follows.
+    world.fault(1, "slow 15000");
+    let address = supervisor.production();
+    let slow = thread::spawn(move || HttpClient::new(address).post("/", "image/png", &png()));
+    let begun = world.dir.path().join("faults/production-1.begun");
+    wait_until("the answer is being made", || begun.exists());
+    world.fault(1, "");
+    world.approve(2);
+    supervisor.wait_for_live(2);
+    supervisor.call(&Command::Rollback { to: None, actor: "eve".into(), reason: None }).unwrap();
+    supervisor.wait_for_live(1);
+    assert!(is_alive(old), "the old one has not ended yet");
+    let load = Load::start(supervisor.production(), 2);
+    let answer = slow.join().unwrap().unwrap();
+    assert_eq!((answer.status, version_of(&answer).as_str()), (200, "1"), "{}", answer.text());
+    wait_until("the old one has ended", || !is_alive(old));
+    thread::sleep(Duration::from_secs(1));
+    let seen = load.end();
+    assert_eq!((seen.lost.as_slice(), seen.with(200), seen.by("1")), (&[][..], seen.all(), seen.all()), "{seen:?}");
+    // The new one is still written down, so that it ends should its keeper be killed.
+    assert!(supervisor.servers().get("production-1").is_some_and(|new| *new != old && is_alive(*new)));
+}
+
+#[test]
+fn a_registry_that_is_gone_for_a_moment_is_no_news() {
+    let world = world(2).with("/manual_approval", json!(false)).with("/canary/bake_seconds", json!(0.2));
+    let supervisor = world.up();
+    for version in [1, 2] {
+        world.approve(version);
+        supervisor.wait_for_live(version);
+    }
+    let back = Command::Rollback { to: None, actor: "eve".into(), reason: None };
+    supervisor.call(&back).unwrap();
+    supervisor.wait_for_live(1);
+    let (here, away) = (world.dir.path().join("registry"), world.dir.path().join("away"));
+    std::fs::rename(&here, &away).unwrap();
+    let found = || std::fs::read_to_string(world.dir.path().join("log")).unwrap().contains("has lost entries");
+    wait_until("it is noticed", found);
+    std::fs::rename(&away, &here).unwrap();
+    thread::sleep(Duration::from_secs(1));
+    let status = supervisor.status();
+    assert_eq!((status.live, status.release, status.next), (Some(1), None, None), "version 2 is approved as before");
+    // Without the bundle in the registry it goes back to what was deployed before, and asking twice ends nothing.
+    std::fs::remove_dir_all(here.join("scenes/versions/1/bundle")).unwrap();
+    supervisor.run(2).unwrap();
+    supervisor.wait_for_live(2);
+    world.fault(1, "load 2000");
+    supervisor.call(&back).unwrap();
+    supervisor.wait_for("the server starts", |s| s.release.as_ref().is_some_and(|r| r.step == "production"));
+    let error = supervisor.call(&back).unwrap_err().to_string();
+    assert!(error.contains("no earlier version") || error.contains("on its way already"), "{error}");
+    supervisor.wait_for_live(1);
+    assert_eq!(answered_by(supervisor.production()), "1");
 }
 
 #[test]
@@ -123,12 +210,11 @@ fn sigterm_finishes_what_was_begun() {
     let mut supervisor = world.up();
     supervisor.wait_for_live(1);
     let servers: Vec<u64> = supervisor.servers().into_values().collect();
-    world.fault(1, "slow 1500");
+    world.fault(1, "slow 5000");
     let address = supervisor.production();
     let slow = thread::spawn(move || HttpClient::new(address).post("/", "image/png", &png()));
-    let busy = |s: &kidu_deploy::status::Status| s.running;
-    thread::sleep(Duration::from_millis(500));
-    supervisor.wait_for("running", busy);
+    let begun = world.dir.path().join("faults/production-1.begun");
+    wait_until("the answer is being made", || begun.exists());
     supervisor.signal("TERM");
     let answer = slow.join().unwrap().unwrap();
     assert_eq!((answer.status, version_of(&answer).as_str()), (200, "1"), "{}", answer.text());

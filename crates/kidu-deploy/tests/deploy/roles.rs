@@ -62,7 +62,7 @@ fn server() {
 }
 
 /// Predicts without a network, and does what the file `ENVIRONMENT-VERSION` of the folder says: `error`, `slow MS`,
-/// `hang`, `die`.
+/// `hang`, `die`; with `load MS` it takes its time to start. The file `….begun` is written before it is slow.
 struct Faulty {
     manifest: BundleManifest,
     file: PathBuf,
@@ -77,8 +77,11 @@ impl Classifier for Faulty {
         let fault = fs::read_to_string(&self.file).unwrap_or_default();
         match fault.trim().split_once(' ').unwrap_or((fault.trim(), "")) {
             ("error", _) => return Err("planted".into()),
-            ("slow", ms) => std::thread::sleep(Duration::from_millis(ms.parse().unwrap())),
-            ("hang", _) => std::thread::sleep(Duration::from_secs(3600)),
+            ("slow", ms) => {
+                fs::write(self.file.with_extension("begun"), "").unwrap();
+                std::thread::sleep(Duration::from_millis(ms.parse().unwrap()));
+            }
+            ("hang", _) => std::thread::sleep(Duration::from_secs(60)),
             ("die", _) => std::process::abort(),
             _ => {}
         }
@@ -90,8 +93,11 @@ impl Classifier for Faulty {
 fn faulty(options: &ServeOptions, faults: PathBuf) {
     let file = faults.join(options.port_file.as_ref().unwrap().file_stem().unwrap());
     let manifest = Bundle::open(&options.bundle).unwrap().manifest().clone();
+    let fault = fs::read_to_string(&file).unwrap_or_default();
+    let patience = fault.trim().strip_prefix("load ").map_or(0, |ms| ms.parse().unwrap());
     let loader = move || Ok(Model::new(Box::new(Faulty { manifest: manifest.clone(), file: file.clone() })));
     let service = Service::start(options.service(), Box::new(loader)).unwrap();
+    std::thread::sleep(Duration::from_millis(patience));
     service.reload().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command as Process, Stdio},
     sync::{
@@ -17,7 +17,7 @@ use std::{
 use kidu_deploy::{
     DeployError,
     control::{self, Command},
-    state::Phase,
+    state::{Environment, Phase},
     status::Status,
 };
 use kidu_pipeline::{Lineage, Registry, registry::Registration};
@@ -86,7 +86,7 @@ pub(crate) fn world(versions: u32) -> World {
     );
     let settings = json!({
         "dir": dir.path().join("deploy"), "on_approval": true, "watch_seconds": 0.1, "manual_approval": true,
-        "front": {"host": "127.0.0.1", "production_port": free_port(), "staging_port": free_port(),
+        "front": {"host": "127.0.0.1", "production_port": 0, "staging_port": 0,
                   "max_body_bytes": 1 << 20, "max_connections": 128, "head_timeout": 30.0, "body_timeout": 10.0,
                   "answer_timeout": 10.0},
         "server": {"command": ["sh", "-c", script, "server"], "arguments": ["--threads", "2"], "ready_timeout": 50.0,
@@ -98,11 +98,6 @@ pub(crate) fn world(versions: u32) -> World {
                        "timeout": 30.0},
     });
     World { dir, settings, faults: true }
-}
-
-/// Free now; nobody else on this machine takes ports by number.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl World {
@@ -175,8 +170,9 @@ pub(crate) struct Supervisor<'a> {
 
 impl Supervisor<'_> {
     pub(crate) fn production(&self) -> SocketAddr {
-        let port = self.world.settings["front"]["production_port"].as_u64().unwrap();
-        SocketAddr::from(([127, 0, 0, 1], port as u16))
+        let places = self.status().environments;
+        let place = places.into_iter().find(|p| p.environment == Environment::Production).unwrap();
+        place.url.unwrap().strip_prefix("http://").unwrap().parse().unwrap()
     }
 
     pub(crate) fn call(&self, command: &Command) -> Result<Status, DeployError> {
@@ -241,7 +237,9 @@ impl Supervisor<'_> {
 
     /// The processes of the servers that are written down.
     pub(crate) fn servers(&self) -> BTreeMap<String, u64> {
-        let entries = fs::read_dir(self.world.path().join("servers")).unwrap().flatten().map(|e| e.path());
+        let inside =
+            |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect::<Vec<_>>();
+        let entries = inside(&self.world.path().join("servers")).into_iter().flat_map(|dir| inside(&dir));
         let records = entries.filter(|p| p.extension().is_some_and(|e| e == "json"));
         let pid =
             |p: &Path| -> Option<u64> { serde_json::from_slice::<Value>(&fs::read(p).ok()?).ok()?["pid"].as_u64() };

@@ -147,17 +147,37 @@ fn up(arguments: &UpArgs) -> Outcome {
 fn ask(kept: &KeptDir, command: &Command, wait: &WaitArgs) -> Outcome {
     let dir = dir(kept)?;
     let mut status = control::call(&dir, command)?;
-    let number = status.release.as_ref().map(|r| r.number).or_else(|| status.ended.last().map(|e| e.number));
+    let mut number = latest(&status);
     if wait.wait {
         let mut told = String::new();
-        while status.release.as_ref().is_some_and(|r| Some(r.number) == number && r.phase != Phase::Waiting) {
+        let mut follow = |status: &mut Status| -> Outcome {
             let sentence = status.sentence();
             if sentence != told {
                 ui::note(&sentence);
                 told = sentence;
             }
             thread::sleep(LOOK);
-            status = control::call(&dir, &Command::Status)?;
+            *status = control::call(&dir, &Command::Status)?;
+            Ok(())
+        };
+        // What was asked for has its turn after the release under way.
+        if let Some(next) = queued(command, &status) {
+            while queued(command, &status) == Some(next) {
+                follow(&mut status)?;
+            }
+            let begun = |status: &Status| {
+                let under_way = status.release.as_ref().map(|r| (r.number, r.request.version));
+                let ended = status.ended.iter().rev().map(|e| (e.number, e.version));
+                under_way.into_iter().chain(ended).find(|(n, version)| Some(*n) > number && *version == next)
+            };
+            number = Some(begun(&status).map(|(number, _)| number).ok_or_else(|| {
+                let why =
+                    format!("version {next} has lost its turn: a newer request or a rejection took it; see the status");
+                Failure::Failed(anyhow::Error::msg(why))
+            })?);
+        }
+        while status.release.as_ref().is_some_and(|r| Some(r.number) == number && r.phase != Phase::Waiting) {
+            follow(&mut status)?;
         }
     }
     if wait.output.json {
@@ -172,11 +192,25 @@ fn ask(kept: &KeptDir, command: &Command, wait: &WaitArgs) -> Outcome {
             let what = format!("release {} (version {}) {}: {why}", ended.number, ended.version, ended.ending.name());
             match ended.ending {
                 Ending::Live => Ok(()),
+                // It was asked for.
+                Ending::RolledBack if matches!(command, Command::Rollback { .. }) => Ok(()),
                 Ending::Refused | Ending::Rejected | Ending::RolledBack => Err(Failure::Refused(what)),
                 Ending::Failed | Ending::Superseded => Err(Failure::Failed(anyhow::Error::msg(what))),
             }
         }
     }
+}
+
+/// The release under way, or the last one.
+fn latest(status: &Status) -> Option<u64> {
+    status.release.as_ref().map(|r| r.number).or_else(|| status.ended.last().map(|e| e.number))
+}
+
+/// The version that a command asked for, while it waits for its turn.
+fn queued(command: &Command, status: &Status) -> Option<u32> {
+    let Command::Run { version, .. } = command else { return None };
+    let next = status.next.as_ref()?.version;
+    version.is_none_or(|version| version == next).then_some(next)
 }
 
 fn say(status: &Status) -> Outcome {
