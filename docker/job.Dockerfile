@@ -1,11 +1,13 @@
-# syntax=docker/dockerfile:1
 # The job image: preparing, training and evaluating in SageMaker, the robustness test, and hosting.
 #
-#   docker build --file docker/job.Dockerfile --build-arg GIT_COMMIT="$(git rev-parse HEAD)" --tag kidu/job .
+#   docker buildx build --provenance=false --output type=docker --platform linux/amd64 --file docker/job.Dockerfile \
+#     --build-arg GIT_COMMIT="$(git rev-parse HEAD)" --tag kidu/job .
 #
-# docker/README.md says how the digests are renewed.
-ARG RUST_IMAGE=docker.io/library/rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082
-ARG BASE_IMAGE=docker.io/library/debian:bookworm-slim@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171
+# SageMaker takes one image in Docker's own format: no index, which attestations make of it, and no OCI manifest.
+# docker/README.md says where else the base images are, and how the digests are renewed.
+ARG REGISTRY=docker.io/library
+ARG RUST_IMAGE=${REGISTRY}/rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082
+ARG BASE_IMAGE=${REGISTRY}/debian:bookworm-slim@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171
 
 FROM ${RUST_IMAGE} AS build
 # hadolint ignore=DL3008
@@ -30,15 +32,14 @@ LABEL org.opencontainers.image.source="https://github.com/kidu-ml/kidu" \
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --uid 1000 --create-home kidu \
-    && mkdir --parents /opt/ml \
-    && chown kidu:kidu /opt/ml
+    && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/ /usr/local/bin/
 COPY --chmod=755 docker/kidu-sagemaker /usr/local/bin/kidu-sagemaker
 ENV KIDU_PROGRESS=plain
-USER 1000
-WORKDIR /home/kidu
+# No USER: SageMaker runs containers as root. It mounts /opt/ml/processing/output and the like at the start of a job, owned by
+# root, and an owner that the image gave to /opt/ml does not reach them: another user cannot write its results.
+# checkov:skip=CKV_DOCKER_3:SageMaker's mounts can be written by root only
+WORKDIR /root
 EXPOSE 8080
 # A job ends by itself, and hosting is asked at /ping by SageMaker.
 HEALTHCHECK NONE

@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # Label Studio's ML backend: `kidu-label-studio`, which asks an endpoint and computes nothing itself.
 #
 #   docker build --file docker/label-studio-backend.Dockerfile --build-arg GIT_COMMIT="$(git rev-parse HEAD)" \
@@ -7,9 +6,10 @@
 # A backend that also builds models (--train-after, --build-arg) needs `kidu` beside it:
 #   docker build --file docker/label-studio-backend.Dockerfile --target builds --tag kidu/label-studio-builds .
 #
-# docker/README.md says how the digests are renewed.
-ARG RUST_IMAGE=docker.io/library/rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082
-ARG BASE_IMAGE=docker.io/library/debian:bookworm-slim@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171
+# docker/README.md says where else the base images are, and how the digests are renewed.
+ARG REGISTRY=docker.io/library
+ARG RUST_IMAGE=${REGISTRY}/rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082
+ARG BASE_IMAGE=${REGISTRY}/debian:bookworm-slim@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171
 
 FROM ${RUST_IMAGE} AS source
 # hadolint ignore=DL3008

@@ -1,7 +1,9 @@
-# syntax=docker/dockerfile:1
 # The function's image: the runtime and nothing else. The model comes from MODEL_S3_URI.
 #
-#   docker build --file docker/lambda.Dockerfile --tag kidu/lambda .
+#   docker buildx build --provenance=false --output type=docker --platform linux/amd64 --file docker/lambda.Dockerfile \
+#     --tag kidu/lambda .
+#
+# Lambda takes one image: no index, which attestations make of it. A function on arm64 wants --platform linux/arm64.
 #
 # docker/README.md says how the digests are renewed. The builder is Amazon Linux 2023 too, so that the binary finds the C
 # library it was made for.

@@ -141,7 +141,8 @@ fn entry(section: &'static str, id: &str, value: &Value, change: Change) -> Entr
 
 /// Whether deleting a resource loses something.
 fn is_lost(resource: &Value) -> bool {
-    let kept = resource.get("DeletionPolicy").is_some_and(|p| p == "Retain" || p == "Snapshot");
+    let policy = resource.get("DeletionPolicy").and_then(Value::as_str);
+    let kept = policy.is_some_and(|p| p.starts_with("Retain") || p == "Snapshot");
     !kept && aws::find(type_of(resource)).is_some_and(|t| t.stateful)
 }
 

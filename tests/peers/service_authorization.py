@@ -34,7 +34,7 @@ EXCEPTIONS = {
     "servicecatalog:UntagResource": ["Portfolio", "Product"],
 }
 # Newer than the reference.
-UNKNOWN = {"s3:GetBucketAbac"}
+UNKNOWN = {"lambda:GetFunctionScalingConfig", "s3:GetBucketAbac"}
 
 
 def services(definition: dict) -> dict:
@@ -82,6 +82,12 @@ def of_type(resource: str, arn: str) -> bool:
     return meet(pattern(resource, "+"), whole)
 
 
+def has(keys: set, key: str) -> bool:
+    """Whether a condition key is among those; some end with a hole, as in `s3:ExistingObjectTag/<key>`."""
+    heads = [re.split(r"[<$]", known)[0] for known in keys if known.endswith((">", "}"))]
+    return key in keys or any(key.startswith(head) for head in heads)
+
+
 def check(statement: dict, known: dict) -> list:
     found, used = [], set()
     resources = statement["resources"]
@@ -105,7 +111,7 @@ def check(statement: dict, known: dict) -> list:
         keys = {key for entry in privilege["resource_types"].values() for key in entry["condition_keys"]}
         keys |= {key for kind in types for key in kinds[kind]["condition_keys"]}
         for _, key, _ in statement["conditions"]:
-            if not key.startswith("aws:") and key not in keys:
+            if not key.startswith("aws:") and not has(keys, key):
                 found.append(f"{action} has no {key}")
     found += [f"no action takes {resource}" for resource in resources if resource not in used]
     return [f"{statement['place']}: {finding}" for finding in found]

@@ -232,6 +232,7 @@ fn training() -> TrainingJob {
         role_arn: "arn:aws:iam::111122223333:role/kidu-training-us-east-1".into(),
         channels: vec![Channel { name: "dataset".into(), uri: "s3://artifacts/kidu/e1/preprocess/dataset/".into() }],
         output: "s3://artifacts/kidu/kidu-1/train".into(),
+        key: Some("alias/kidu".into()),
         checkpoints: Some("s3://artifacts/kidu/kidu-1/preprocess/dataset-checkpoints/train".into()),
         tensorboard: Some("s3://artifacts/kidu/kidu-1/train/tensorboard".into()),
         instance: "ml.c5.4xlarge".into(),
@@ -294,6 +295,7 @@ fn requests_say_what_they_mean() {
     assert_eq!(sent["StoppingCondition"], json!({"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200}));
     assert_eq!(sent["EnableManagedSpotTraining"], true);
     assert_eq!(sent["CheckpointConfig"]["LocalPath"], "/opt/ml/checkpoints");
+    assert_eq!(sent["OutputDataConfig"]["KmsKeyId"], "alias/kidu");
     let source = &sent["InputDataConfig"][0]["DataSource"]["S3DataSource"];
     assert_eq!(source["S3Uri"], "s3://artifacts/kidu/e1/preprocess/dataset/");
     assert_eq!(sent["AlgorithmSpecification"].get("ContainerEntrypoint"), None, "the image's own entry");

@@ -38,7 +38,7 @@ pub struct BuildStep {
     /// The key.
     pub key_arn: Expr,
     /// The bucket of the pipeline's artifacts.
-    pub artifacts_bucket: Expr,
+    pub deliveries_bucket: Expr,
     /// The longest it may take, in minutes.
     pub minutes: i32,
 }
@@ -98,10 +98,8 @@ impl Construct for BuildStep {
 
 impl BuildStep {
     fn permissions(&self, logs: &Handle<LogGroup>) -> Vec<Statement> {
-        let objects = Expr::sub_with(
-            "arn:${AWS::Partition}:s3:::${bucket}/delivery/*",
-            [("bucket", self.artifacts_bucket.clone())],
-        );
+        let objects =
+            Expr::sub_with("arn:${AWS::Partition}:s3:::${bucket}/*", [("bucket", self.deliveries_bucket.clone())]);
         let mut statements = vec![
             Statement::allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"]).on([logs.arn()]),
             Statement::allow("Artifacts", ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"]).on([objects]),

@@ -55,12 +55,12 @@ impl Construct for Debounced {
             ),
             "RetryPolicy" => object! { "MaximumRetryAttempts" => 5, "MaximumEventAgeInSeconds" => 3600 },
         };
-        // It lies in the past until the first event moves it.
+        // It is off until the first event moves it, and lies far ahead: Scheduler may refuse a time that has passed.
         let schedule = Schedule::new()
             .name(self.name.clone())
             .description("quiet")
             .flexible_time_window(object! { "Mode" => "OFF" })
-            .schedule_expression("at(2020-01-01T00:00:00)")
+            .schedule_expression("at(2099-01-01T00:00:00)")
             .state("DISABLED")
             .target(target);
         let schedule = scope.add("Schedule", schedule).accept_finding(

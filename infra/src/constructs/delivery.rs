@@ -154,20 +154,18 @@ pub struct Delivery {
     pub bounds: Bounds,
     /// The key.
     pub key_arn: Expr,
-    /// The bucket of its artifacts.
-    pub artifacts_bucket: Expr,
+    /// The bucket of its artifacts. CodePipeline chooses their keys, which begin with the pipeline's name, cut short.
+    pub deliveries_bucket: Expr,
 }
 
 impl Construct for Delivery {
     type Made = Handle<DeliveryPipeline>;
 
     fn build(self, scope: &Scope) -> Handle<DeliveryPipeline> {
-        let objects = Expr::sub_with(
-            "arn:${AWS::Partition}:s3:::${bucket}/delivery/*",
-            [("bucket", self.artifacts_bucket.clone())],
-        );
+        let objects =
+            Expr::sub_with("arn:${AWS::Partition}:s3:::${bucket}/*", [("bucket", self.deliveries_bucket.clone())]);
         let bucket =
-            Expr::sub_with("arn:${AWS::Partition}:s3:::${bucket}", [("bucket", self.artifacts_bucket.clone())]);
+            Expr::sub_with("arn:${AWS::Partition}:s3:::${bucket}", [("bucket", self.deliveries_bucket.clone())]);
         let mut statements = vec![
             Statement::allow("Artifacts", ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"]).on([objects]),
             Statement::allow("Bucket", ["s3:GetBucketVersioning", "s3:GetBucketLocation"]).on([bucket]),
@@ -194,7 +192,7 @@ impl Construct for Delivery {
             .role_arn(role.arn())
             .artifact_store(object! {
                 "Type" => "S3",
-                "Location" => self.artifacts_bucket,
+                "Location" => self.deliveries_bucket,
                 "EncryptionKey" => object! { "Id" => self.key_arn, "Type" => "KMS" },
             })
             .stages([source].into_iter().chain(self.stages).map(stage).collect::<Vec<_>>())

@@ -4,7 +4,12 @@ use std::{fmt, marker::PhantomData};
 
 use serde_json::{Value, json};
 
-use super::{condition::Condition, expr::Expr, scope::Scope, stack::Entry};
+use super::{
+    condition::Condition,
+    expr::Expr,
+    scope::Scope,
+    stack::{Entry, Keep},
+};
 
 /// A resource in a stack: what others refer to it by, and how its options are set.
 pub struct Handle<R> {
@@ -57,7 +62,17 @@ impl<R> Handle<R> {
 
     /// Kept when the stack is deleted or the resource replaced.
     pub fn retained(self) -> Self {
-        self.change(|e| e.retain = true)
+        self.change(|e| e.keep = Keep::Always)
+    }
+
+    /// Kept like that, unless the operation that makes it fails: what has a fixed name would be in the way of the next attempt.
+    pub fn retained_once_made(self) -> Self {
+        self.change(|e| e.keep = Keep::OnceMade)
+    }
+
+    /// Kept when the resource is replaced, and deleted with the stack.
+    pub fn retained_when_replaced(self) -> Self {
+        self.change(|e| e.keep = Keep::WhenReplaced)
     }
 
     /// Changed by these rules (`UpdatePolicy`).

@@ -85,12 +85,16 @@ impl PolicyDocument {
     /// the service could be made to use the role for somebody else (the confused deputy).
     pub fn trust(service: &str, guarded: bool) -> Self {
         let statement = Statement::allow("Assume", ["sts:AssumeRole"]).to(service_principal(service));
-        let statement = if guarded {
-            statement.when("StringEquals", "aws:SourceAccount", super::expr::pseudo::account())
-        } else {
-            statement
+        if !guarded {
+            return Self::new([statement]);
+        }
+        // AWS does not document that these say for whom they act whenever they take a role. Where they do not, who may hand
+        // them the role (iam:PassRole) is what guards it; where they do, another account is refused as by the others.
+        let operator = match service {
+            "cloudformation.amazonaws.com" | "codepipeline.amazonaws.com" => "StringEqualsIfExists",
+            _ => "StringEquals",
         };
-        Self::new([statement])
+        Self::new([statement.when(operator, "aws:SourceAccount", super::expr::pseudo::account())])
     }
 }
 
@@ -104,4 +108,24 @@ impl From<PolicyDocument> for Expr {
 /// A service as a principal.
 pub fn service_principal(service: &str) -> Expr {
     object! { "Service" => service }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_guarded_role_is_for_this_account_alone() {
+        let account = json!({"aws:SourceAccount": {"Ref": "AWS::AccountId"}});
+        let trust = |service: &str| Expr::from(PolicyDocument::trust(service, true)).render()["Statement"][0].clone();
+        assert_eq!(trust("codebuild.amazonaws.com")["Condition"], json!({"StringEquals": account}));
+        // Neither is refused where it does not name an account.
+        for service in ["cloudformation.amazonaws.com", "codepipeline.amazonaws.com"] {
+            assert_eq!(trust(service)["Condition"], json!({"StringEqualsIfExists": account}), "{service}");
+        }
+        let open = Expr::from(PolicyDocument::trust("lambda.amazonaws.com", false)).render();
+        assert_eq!(open["Statement"][0].get("Condition"), None);
+    }
 }

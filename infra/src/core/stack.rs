@@ -16,6 +16,31 @@ use super::{
 };
 use crate::error::{Error, Result};
 
+/// What stays in the account when the stack has no more use for a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Nothing.
+    Nothing,
+    /// The resource, whatever happens.
+    Always,
+    /// The resource, once the operation that makes it has succeeded.
+    OnceMade,
+    /// What another took the place of; the resource itself goes with the stack.
+    WhenReplaced,
+}
+
+impl Keep {
+    /// `DeletionPolicy` and `UpdateReplacePolicy`: cfn-lint wants none or both.
+    fn policies(self) -> Option<[&'static str; 2]> {
+        match self {
+            Self::Nothing => None,
+            Self::Always => Some(["Retain", "Retain"]),
+            Self::OnceMade => Some(["RetainExceptOnCreate", "Retain"]),
+            Self::WhenReplaced => Some(["Delete", "Retain"]),
+        }
+    }
+}
+
 /// A resource of a stack.
 pub(super) struct Entry {
     id: String,
@@ -24,7 +49,7 @@ pub(super) struct Entry {
     properties: Vec<(&'static str, Expr)>,
     pub(super) condition: Option<String>,
     pub(super) depends_on: Vec<String>,
-    pub(super) retain: bool,
+    pub(super) keep: Keep,
     pub(super) update_policy: Option<Expr>,
     pub(super) accepted: Vec<(String, String)>,
 }
@@ -43,7 +68,7 @@ impl Entry {
             properties,
             condition: None,
             depends_on: Vec::new(),
-            retain: false,
+            keep: Keep::Nothing,
             update_policy: None,
             accepted: Vec::new(),
         }
@@ -59,9 +84,9 @@ impl Entry {
             [one] => out["DependsOn"] = json!(one),
             many => out["DependsOn"] = json!(many),
         }
-        if self.retain {
-            out["DeletionPolicy"] = json!("Retain");
-            out["UpdateReplacePolicy"] = json!("Retain");
+        if let Some([deleted, replaced]) = self.keep.policies() {
+            out["DeletionPolicy"] = json!(deleted);
+            out["UpdateReplacePolicy"] = json!(replaced);
         }
         if let Some(policy) = &self.update_policy {
             out["UpdatePolicy"] = policy.render();

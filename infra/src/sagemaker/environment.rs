@@ -11,6 +11,9 @@ pub struct Environment {
     pub artifacts_bucket: String,
     /// The folder in the bucket, without slashes at its ends.
     pub prefix: String,
+    /// The key that what jobs write is encrypted with, by its alias. Without one SageMaker would take the account's own of S3,
+    /// whatever the bucket's default is.
+    pub key: String,
     /// The image whose entry is `kidu`, for jobs.
     pub image: String,
     /// The image that serves, written into registered models.
@@ -64,6 +67,7 @@ impl Environment {
         Self {
             artifacts_bucket: "artifacts".into(),
             prefix: "kidu".into(),
+            key: "alias/kidu".into(),
             image: "111122223333.dkr.ecr.eu-central-1.amazonaws.com/kidu/job:1".into(),
             inference_image: "111122223333.dkr.ecr.eu-central-1.amazonaws.com/kidu/job:1".into(),
             code_version: "1".into(),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     unsupported,
-    values::{Context, Places, get, join},
+    values::{Context, DATA_STAMP, Places, get, join},
 };
 use crate::error::Result;
 
@@ -57,15 +57,18 @@ pub(super) fn processing(context: &Context<'_>, step: &Step) -> Result<Value> {
             },
             "RoleArn": role(context, step)?,
             "ProcessingInputs": inputs.collect::<Result<Vec<_>>>()?,
-            "ProcessingOutputConfig": {"Outputs": [{
-                "OutputName": output.name,
-                "AppManaged": false,
-                "S3Output": {
-                    "S3Uri": context.place_of_execution(&[&step.name, &output.name]),
-                    "LocalPath": local,
-                    "S3UploadMode": "EndOfJob",
-                },
-            }]},
+            "ProcessingOutputConfig": {
+                "KmsKeyId": context.environment.key,
+                "Outputs": [{
+                    "OutputName": output.name,
+                    "AppManaged": false,
+                    "S3Output": {
+                        "S3Uri": context.place_of_execution(&[&step.name, &output.name]),
+                        "LocalPath": local,
+                        "S3UploadMode": "EndOfJob",
+                    },
+                }],
+            },
             "Environment": environment,
             "StoppingCondition": {"MaxRuntimeInSeconds": instances.training_seconds},
         }),
@@ -99,7 +102,7 @@ pub(super) fn training(context: &Context<'_>, step: &Step, model: &str) -> Resul
                 "ContainerEntrypoint": ENTRY,
                 "ContainerArguments": context.arguments(step, places)?,
             },
-            "OutputDataConfig": {"S3OutputPath": context.place_of_execution(&[&step.name])},
+            "OutputDataConfig": {"S3OutputPath": context.place_of_execution(&[&step.name]), "KmsKeyId": e.key},
             "StoppingCondition": {
                 "MaxRuntimeInSeconds": e.instances.training_seconds,
                 "MaxWaitTimeInSeconds": e.instances.waiting_seconds,
@@ -164,6 +167,11 @@ fn environment(context: &Context<'_>, step: &Step, places: &Places) -> Result<Va
     let mut out = json!({"KIDU_PROGRESS": "plain"});
     for (name, arg) in &step.environment {
         out[name.as_str()] = context.value(step, arg, places)?;
+    }
+    // SageMaker's cache compares addresses, which stay the same when what lies there changes, and the environment. Nothing
+    // in the job reads this.
+    if step.inputs.iter().any(|i| matches!(i.source, InputSource::External { location: Some(_) })) {
+        out["KIDU_DATA_STAMP"] = get(format!("Parameters.{DATA_STAMP}"));
     }
     Ok(out)
 }

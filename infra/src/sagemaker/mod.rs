@@ -31,14 +31,13 @@ pub fn definition(pipeline: &Pipeline, environment: &Environment) -> Result<Valu
     let context = Context { pipeline, environment };
     let unguarded = steps.iter().filter(|s| guard(pipeline, s).is_none());
     let steps: Vec<Value> = unguarded.map(|s| step(&context, s)).collect::<Result<_>>()?;
+    let parameters = pipeline.parameters.iter().map(|p| values::parameter(p, environment));
     Ok(json!({
         "Version": VERSION,
         "Metadata": {},
-        "Parameters": pipeline.parameters.iter().map(|p| values::parameter(p, environment)).collect::<Vec<_>>(),
-        "PipelineExperimentConfig": {
-            "ExperimentName": {"Get": "Execution.PipelineName"},
-            "TrialName": {"Get": "Execution.PipelineExecutionId"},
-        },
+        "Parameters": parameters.chain([values::data_stamp()]).collect::<Vec<_>>(),
+        // No experiments: the pipeline's role may not make them, and runs are tracked elsewhere.
+        "PipelineExperimentConfig": null,
         "Steps": steps,
     }))
 }
@@ -110,11 +109,14 @@ mod tests {
         local.push("gate-refused");
         assert_eq!(names, local);
         let parameters = made["Parameters"].as_array().unwrap();
-        for (parameter, there) in pipeline.parameters.iter().zip(parameters) {
+        let (own, shared) = parameters.split_last().unwrap();
+        // SageMaker's way to learn of new data at the same address.
+        assert_eq!(own["Name"], "DataStamp");
+        for (parameter, there) in pipeline.parameters.iter().zip(shared) {
             assert_eq!(there["Name"], json!(parameter.name));
             assert_eq!(there["Type"], serde_json::to_value(parameter.kind).unwrap());
         }
-        assert_eq!(parameters.len(), pipeline.parameters.len());
+        assert_eq!(shared.len(), pipeline.parameters.len());
     }
 
     /// The edges that references make must be those of the local graph.
@@ -196,6 +198,20 @@ mod tests {
         assert!(!text.contains(":latest"), "images are named by version");
     }
 
+    #[test]
+    fn what_jobs_write_is_under_the_installations_key() {
+        let made = made();
+        for (step, place) in [
+            ("preprocess", "ProcessingOutputConfig"),
+            ("train", "OutputDataConfig"),
+            ("evaluate", "ProcessingOutputConfig"),
+        ] {
+            let steps = all_steps(&made["Steps"]);
+            let step = steps.iter().find(|s| s["Name"] == step).unwrap();
+            assert_eq!(step["Arguments"][place]["KmsKeyId"], "alias/kidu", "{}", step["Name"]);
+        }
+    }
+
     /// A training job's key in SageMaker's cache covers its checkpoints' place: an execution's id in it would make
     /// every execution train anew.
     #[test]
@@ -209,6 +225,20 @@ mod tests {
         assert_eq!(train["CacheConfig"], json!({"Enabled": true, "ExpireAfter": "P30D"}));
         for parameter in ["Model", "Batch_Size", "Optimizer", "Learning_Rate", "Augmentation_Pipeline"] {
             assert!(arguments["CheckpointConfig"].to_string().contains(parameter), "{parameter}");
+        }
+    }
+
+    /// SageMaker's cache knows addresses and not what lies there: an execution for new data at the same address says so by
+    /// the stamp, and every other has the same one. What reads earlier steps has new addresses by itself.
+    #[test]
+    fn an_execution_can_say_that_its_data_is_new() {
+        let made = made();
+        let declared = made["Parameters"].as_array().unwrap().iter().find(|p| p["Name"] == "DataStamp");
+        assert_eq!(declared, Some(&json!({"Name": "DataStamp", "Type": "String", "DefaultValue": "none"})));
+        for step in all_steps(&made["Steps"]) {
+            let stamp = step.pointer("/Arguments/Environment/KIDU_DATA_STAMP");
+            let expected = json!({"Get": "Parameters.DataStamp"});
+            assert_eq!(stamp, (step["Name"] == "preprocess").then_some(&expected), "{}", step["Name"]);
         }
     }
 

@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 use super::{Environment, unsupported};
 use crate::error::Result;
 
+/// The parameter that stands for the state of the data outside. The local runner has none: its cache knows content.
+pub(super) const DATA_STAMP: &str = "DataStamp";
+
 /// What every step needs to know.
 pub(super) struct Context<'a> {
     pub(super) pipeline: &'a Pipeline,
@@ -35,6 +38,11 @@ pub(super) fn parameter(parameter: &Parameter, environment: &Environment) -> Val
         out.insert("EnumValues".into(), json!(parameter.allowed));
     }
     out.into()
+}
+
+/// [`DATA_STAMP`]: the same for all executions that do not set it, so that the cache can hit.
+pub(super) fn data_stamp() -> Value {
+    json!({"Name": DATA_STAMP, "Type": kind_name(ParameterKind::String), "DefaultValue": "none"})
 }
 
 fn kind_name(kind: ParameterKind) -> &'static str {

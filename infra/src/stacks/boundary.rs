@@ -15,6 +15,9 @@ use crate::{
 /// The parameter that names the installation, here and in every stack but `inference`.
 const INSTALLATION: &str = "Foundation";
 
+/// The tag of the templates that the service catalog keeps, in buckets of its own.
+pub(super) const PROVISIONING_TAG: &str = "s3:ExistingObjectTag/servicecatalog:provisioning";
+
 /// Services that roles are handed to.
 const PASSED_TO: [&str; 10] = [
     "cloudformation.amazonaws.com",
@@ -138,6 +141,7 @@ fn document(key: &Handle<Key>) -> PolicyDocument {
         Statement::allow("Use", SERVICES).on(resources(key)),
         Statement::allow("Any", ON_EVERYTHING).on_everything(),
         changed,
+        Statement::allow("Launch", ["s3:GetObject"]).on_everything().when("StringEquals", PROVISIONING_TAG, "true"),
         Statement::allow("HandOn", ["iam:PassRole"]).on(roles()).when("StringEquals", "iam:PassedToService", PASSED_TO),
         // Said although nothing above allows it: what is added here later must not either.
         Statement::deny(

@@ -79,6 +79,12 @@ fn launch_role(stack: &Stack, foundation: &Foundation) -> Handle<Role> {
     );
     let mut statements = vec![
         Statement::allow("Templates", ["s3:GetObject"]).on([templates]),
+        // The service catalog's copies of templates lie in buckets of its own. They bear this tag.
+        Statement::allow("Launch", ["s3:GetObject"]).on([Expr::sub("arn:${AWS::Partition}:s3:::*/*")]).when(
+            "StringEquals",
+            boundary::PROVISIONING_TAG,
+            "true",
+        ),
         Statement::allow(
             "Stacks",
             [
@@ -88,6 +94,7 @@ fn launch_role(stack: &Stack, foundation: &Foundation) -> Handle<Role> {
                 "cloudformation:DescribeStacks",
                 "cloudformation:GetTemplateSummary",
                 "cloudformation:SetStackPolicy",
+                "cloudformation:TagResource",
                 "cloudformation:UpdateStack",
             ],
         )

@@ -21,8 +21,10 @@ pub struct Foundation {
     pub raw_bucket: Export,
     /// The name of the bucket with annotations.
     pub annotations_bucket: Export,
-    /// The name of the bucket that jobs and deliveries write into.
+    /// The name of the bucket that jobs write into.
     pub artifacts_bucket: Export,
+    /// The name of the bucket by which delivery pipelines hand on their artifacts.
+    pub deliveries_bucket: Export,
     /// The ARN of the repository of the job image.
     pub job_repository_arn: Export,
     /// The ARN of the repository of the Lambda image.
@@ -33,10 +35,14 @@ pub struct Foundation {
     pub alerts_topic_arn: Export,
 }
 
+/// Who sends events.
+const EVENTS: &str = "events.amazonaws.com";
+
 struct Buckets {
     raw: Handle<Bucket>,
     annotations: Handle<Bucket>,
     artifacts: Handle<Bucket>,
+    deliveries: Handle<Bucket>,
 }
 
 impl Foundation {
@@ -59,7 +65,12 @@ impl Foundation {
             key_arn: stack.export("KeyArn", "The key that everything is encrypted with", key.arn()),
             raw_bucket: stack.export("RawBucket", "Datasets; an archive below dataset/ starts a build", &buckets.raw),
             annotations_bucket: stack.export("AnnotationsBucket", "Annotations", &buckets.annotations),
-            artifacts_bucket: stack.export("ArtifactsBucket", "What jobs and deliveries write", &buckets.artifacts),
+            artifacts_bucket: stack.export("ArtifactsBucket", "What jobs write, and the templates", &buckets.artifacts),
+            deliveries_bucket: stack.export(
+                "DeliveriesBucket",
+                "What the stages of deliveries hand on",
+                &buckets.deliveries,
+            ),
             job_repository_arn: stack.export("JobRepositoryArn", "Repository of the job image", job.arn()),
             lambda_repository_arn: stack.export("LambdaRepositoryArn", "Repository of the Lambda image", lambda.arn()),
             pipeline_role_arn: stack.export(
@@ -75,7 +86,9 @@ impl Foundation {
 fn key(stack: &Stack) -> Handle<Key> {
     let root = object! { "AWS" => Expr::sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root") };
     let logs = object! { "Service" => Expr::sub("logs.${AWS::Region}.${AWS::URLSuffix}") };
-    let senders = object! { "Service" => ["cloudwatch.amazonaws.com", "events.amazonaws.com", "budgets.amazonaws.com", "codepipeline.amazonaws.com"] };
+    let senders =
+        object! { "Service" => ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "codepipeline.amazonaws.com"] };
+    let send = ["kms:Decrypt", "kms:GenerateDataKey*"];
     let use_key = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*", "kms:DescribeKey"];
     let policy = PolicyDocument::new([
         // The account's own policies decide who uses the key: without this statement nobody could, for ever.
@@ -85,11 +98,9 @@ fn key(stack: &Stack) -> Handle<Key> {
             "kms:EncryptionContext:aws:logs:arn",
             Expr::sub("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:*"),
         ),
-        Statement::allow("Alerts", ["kms:Decrypt", "kms:GenerateDataKey*"]).to(senders).on_everything().when(
-            "StringEquals",
-            "aws:SourceAccount",
-            pseudo::account(),
-        ),
+        crate::constructs::own_account(Statement::allow("Alerts", send).to(senders).on_everything()),
+        // EventBridge does not say for whom it writes to an encrypted topic: under that condition no event would arrive.
+        Statement::allow("Events", send).to(service_principal(EVENTS)).on_everything(),
     ]);
     let key = Key::new()
         .description("Kidu: buckets, images, logs and topics")
@@ -97,7 +108,7 @@ fn key(stack: &Stack) -> Handle<Key> {
         .pending_window_in_days(30)
         .key_policy(policy);
     let key = stack.add("Key", key).retained();
-    let name = Expr::sub("alias/${Foundation}");
+    let name = Expr::sub(template::KEY_ALIAS);
     stack.add("KeyAlias", KeyAlias::new().alias_name(name).target_key_id(&key));
     key
 }
@@ -132,7 +143,9 @@ fn buckets(stack: &Stack, key: &Handle<Key>) -> Buckets {
     Buckets {
         raw: stack.build("RawBucket", bucket("raw", true, vec![])),
         annotations: stack.build("AnnotationsBucket", bucket("annotations", true, vec![])),
-        artifacts: stack.build("ArtifactsBucket", bucket("artifacts", false, vec![("deliveries", "delivery/", 90)])),
+        artifacts: stack.build("ArtifactsBucket", bucket("artifacts", false, vec![])),
+        // Of its own, because CodePipeline chooses the keys: no prefix could be granted, or expire.
+        deliveries: stack.build("DeliveriesBucket", bucket("deliveries", false, vec![("deliveries", "", 90)])),
     }
 }
 
@@ -184,7 +197,8 @@ fn job_roles(stack: &Stack, key: &Handle<Key>, buckets: &Buckets, image: &Handle
             Statement::allow("Read", ["s3:GetObject"]).on(read),
             Statement::allow("Write", ["s3:PutObject", "s3:AbortMultipartUpload"]).on(keys(writes)),
             Statement::allow("List", ["s3:ListBucket", "s3:GetBucketLocation"]).on(list),
-            Statement::allow("Key", ["kms:Decrypt", "kms:GenerateDataKey"]).on([key.arn()]),
+            // Encrypt, because jobs name the key by its alias.
+            Statement::allow("Key", ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]).on([key.arn()]),
             Statement::allow(
                 "Image",
                 ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
@@ -281,10 +295,13 @@ fn alerts(stack: &Stack, key: &Handle<Key>) -> Handle<Topic> {
     );
     let has_email = stack.condition("HasAlertEmail", Test::given(&email));
     let topic = stack.add("Alerts", Topic::new().kms_master_key_id(key.arn()).display_name("Kidu"));
-    let senders =
-        object! { "Service" => ["cloudwatch.amazonaws.com", "events.amazonaws.com", "budgets.amazonaws.com"] };
-    let send = Statement::allow("Send", ["sns:Publish"]).to(senders).on([topic.reference()]);
-    let policy = PolicyDocument::new([crate::constructs::own_account(send)]);
+    let senders = object! { "Service" => ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"] };
+    let send = |sid: &str, who: Expr| Statement::allow(sid, ["sns:Publish"]).to(who).on([topic.reference()]);
+    let policy = PolicyDocument::new([
+        crate::constructs::own_account(send("Send", senders)),
+        // Conditions in policies of topics do not work for EventBridge, as in that of the key.
+        send("SendEvents", service_principal(EVENTS)),
+    ]);
     stack.add("AlertsPolicy", TopicPolicy::new().topics([&topic]).policy_document(policy));
     let subscription = Subscription::new().protocol("email").endpoint(&email).topic_arn(&topic);
     stack.add("AlertsByMail", subscription).only_if(&has_email);

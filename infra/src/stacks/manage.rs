@@ -13,7 +13,7 @@ const BUILDS: [&str; 4] = ["job-image", "robustness", "start-build", "templates"
 
 /// Making, changing and removing the parts of a project: `model-build`, `model-deploy` and `monitoring`. What CloudFormation names
 /// itself begins with the stack's name, and so with `prefix`; `named` are roles that have names of their own. The actions are those
-/// that the resource types' own schemas ask for.
+/// that the resource types' own schemas ask for; the service catalog and Studio give tags to all of a project.
 pub(super) fn project(prefix: &str, named: Option<Expr>, foundation: &Foundation) -> Vec<Statement> {
     let unnamed = Expr::sub(template::role_below(prefix));
     let roles: Vec<Expr> = [unnamed.clone()].into_iter().chain(named).collect();
@@ -69,6 +69,7 @@ pub(super) fn project(prefix: &str, named: Option<Expr>, foundation: &Foundation
                 "events:PutRule",
                 "events:PutTargets",
                 "events:RemoveTargets",
+                "events:TagResource",
             ],
         )
         .on([arn("events", &format!("rule/{prefix}*"))]),
@@ -101,6 +102,8 @@ pub(super) fn project(prefix: &str, named: Option<Expr>, foundation: &Foundation
                 "sagemaker:AddTags",
                 "sagemaker:CreateModelPackageGroup",
                 "sagemaker:CreatePipeline",
+                // When making the stack fails. SageMaker refuses it for a group that has versions.
+                "sagemaker:DeleteModelPackageGroup",
                 "sagemaker:DeletePipeline",
                 "sagemaker:DescribeModelPackageGroup",
                 "sagemaker:DescribePipeline",
@@ -143,11 +146,15 @@ pub(super) fn project(prefix: &str, named: Option<Expr>, foundation: &Foundation
                 "cloudwatch:DescribeAlarms",
                 "cloudwatch:ListTagsForResource",
                 "cloudwatch:PutMetricAlarm",
+                "cloudwatch:TagResource",
             ],
         )
         .on([arn("cloudwatch", &format!("alarm:{prefix}*"))]),
-        Statement::allow("Budgets", ["budgets:ListTagsForResource", "budgets:ModifyBudget", "budgets:ViewBudget"])
-            .on([Expr::sub("arn:${AWS::Partition}:budgets::${AWS::AccountId}:budget/*-${AWS::Region}")]),
+        Statement::allow(
+            "Budgets",
+            ["budgets:ListTagsForResource", "budgets:ModifyBudget", "budgets:TagResource", "budgets:ViewBudget"],
+        )
+        .on([Expr::sub("arn:${AWS::Partition}:budgets::${AWS::AccountId}:budget/*-${AWS::Region}")]),
         Statement::allow("Key", ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey"]).on([&foundation.key_arn]),
     ]
 }

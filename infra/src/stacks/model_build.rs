@@ -33,7 +33,7 @@ pub(super) fn stack(app: &mut App, foundation: &Foundation, pipeline: &Pipeline,
     let group = ModelPackageGroup::new()
         .model_package_group_name(&project)
         .model_package_group_description("Versions of the classifier, registered by the build pipeline");
-    let group = stack.add("Models", group).retained();
+    let group = stack.add("Models", group).retained_once_made();
     let built = sagemaker_pipeline(&stack, foundation, pipeline, settings)?;
     let delivery = delivery(&stack, foundation, source);
     triggers(&stack, foundation);
@@ -116,7 +116,7 @@ fn delivery(stack: &Stack, foundation: &Foundation, source: Source) -> Handle<cr
         statements: vec![Statement::allow("Builds", ["codebuild:StartBuild", "codebuild:BatchGetBuilds"]).on(builds)],
         bounds: boundary::bounds(),
         key_arn: Expr::from(&foundation.key_arn),
-        artifacts_bucket: Expr::from(&foundation.artifacts_bucket),
+        deliveries_bucket: Expr::from(&foundation.deliveries_bucket),
     };
     stack.build("Delivery", delivery)
 }
@@ -138,7 +138,9 @@ fn image_build(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
                 (
                     "build",
                     vec![
-                        "if aws ecr describe-images --repository-name \"${REPOSITORY#*/}\" --image-ids imageTag=\"$COMMIT\" > /dev/null 2>&1; then echo \"the image of $COMMIT is there\"; else docker build --file docker/job.Dockerfile --build-arg GIT_COMMIT=\"$COMMIT\" --tag \"$REPOSITORY:$COMMIT\" . && docker push \"$REPOSITORY:$COMMIT\"; fi",
+                        // One image in Docker's format, which SageMaker wants; the base images from where no limit of Docker Hub
+                        // holds, which builds share with all others of an address.
+                        "if aws ecr describe-images --repository-name \"${REPOSITORY#*/}\" --image-ids imageTag=\"$COMMIT\" > /dev/null 2>&1; then echo \"the image of $COMMIT is there\"; else docker buildx build --provenance=false --output type=docker --platform linux/amd64 --build-arg REGISTRY=public.ecr.aws/docker/library --file docker/job.Dockerfile --build-arg GIT_COMMIT=\"$COMMIT\" --tag \"$REPOSITORY:$COMMIT\" . && docker push \"$REPOSITORY:$COMMIT\"; fi",
                     ],
                 ),
             ],
@@ -147,7 +149,7 @@ fn image_build(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
             statements: push_image(&foundation.job_repository_arn),
             bounds: boundary::bounds(),
             key_arn: Expr::from(&foundation.key_arn),
-            artifacts_bucket: Expr::from(&foundation.artifacts_bucket),
+            deliveries_bucket: Expr::from(&foundation.deliveries_bucket),
             minutes: 120,
         },
     )
@@ -177,6 +179,16 @@ fn start_build(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
     let pipeline = Expr::sub(
         "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:pipeline/${SageMakerProjectName}-build",
     );
+    // One command, because CodeBuild hands on texts from one to the next, but no arrays. JSON, because in the short form a comma
+    // in a key would end the value. New data may lie where older data lay, whose result SageMaker's cache has: the stamp says so.
+    // A build that CodePipeline repeats must not train twice: it has the same token.
+    let start = concat!(
+        r#"PARAMETERS=$(jq --null-input --compact-output --arg dataset "$INPUT_DATASET" --arg annotations "$ANNOTATIONS" --arg stamp "$EXECUTION" "#,
+        r#"'[{Name: "InputDatasetZip", Value: $dataset}, {Name: "Annotations", Value: $annotations}] | map(select(.Value != "default")) "#,
+        r#"| if . == [] then . else . + [{Name: "DataStamp", Value: $stamp}] end') "#,
+        r#"&& aws sagemaker start-pipeline-execution --pipeline-name "$PROJECT-build" --pipeline-parameters "$PARAMETERS" "#,
+        r#"--client-request-token "$(printf %s "$EXECUTION $COMMIT" | sha256sum | cut -c1-64)""#
+    );
     stack.build(
         "StartBuild",
         BuildStep {
@@ -189,20 +201,14 @@ fn start_build(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
                     "install",
                     vec![
                         "curl --proto '=https' --tlsv1.2 --silent --show-error --fail https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain none",
-                        ". \"$HOME/.cargo/env\"",
                     ],
                 ),
                 (
                     "build",
                     vec![
-                        ". \"$HOME/.cargo/env\"",
-                        "cargo run --locked --release --package kidu-infra -- synth --out cdk.out --foundation \"$FOUNDATION\" --project \"$PROJECT\" --account \"$ACCOUNT\" --region \"$AWS_REGION\" --image-tag \"$COMMIT\"",
+                        ". \"$HOME/.cargo/env\" && cargo run --locked --release --package kidu-infra -- synth --out cdk.out --foundation \"$FOUNDATION\" --project \"$PROJECT\" --account \"$ACCOUNT\" --region \"$AWS_REGION\" --image-tag \"$COMMIT\"",
                         "aws sagemaker update-pipeline --pipeline-name \"$PROJECT-build\" --pipeline-definition file://cdk.out/pipeline-definition.json",
-                        "parameters=()",
-                        "if [ \"$INPUT_DATASET\" != default ]; then parameters+=(\"Name=InputDatasetZip,Value=$INPUT_DATASET\"); fi",
-                        "if [ \"$ANNOTATIONS\" != default ]; then parameters+=(\"Name=Annotations,Value=$ANNOTATIONS\"); fi",
-                        // A build that CodePipeline repeats must not train twice.
-                        "aws sagemaker start-pipeline-execution --pipeline-name \"$PROJECT-build\" --client-request-token \"$(printf %s \"$EXECUTION $COMMIT\" | sha256sum | cut -c1-64)\" ${parameters:+--pipeline-parameters \"${parameters[@]}\"}",
+                        start,
                     ],
                 ),
             ],
@@ -222,7 +228,7 @@ fn start_build(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
             ],
             bounds: boundary::bounds(),
             key_arn: Expr::from(&foundation.key_arn),
-            artifacts_bucket: Expr::from(&foundation.artifacts_bucket),
+            deliveries_bucket: Expr::from(&foundation.deliveries_bucket),
             minutes: 30,
         },
     )

@@ -17,27 +17,7 @@ pub(super) fn stack(app: &mut App, foundation: &Foundation) {
     let stack = app.stack("model-deploy", "Kidu: from an approved model to staging, a robustness test, and production");
     stack.installation();
     model_build::project(&stack);
-    stack.parameter(
-        "ImageTag",
-        Parameter::text("Tag of the job image that runs the robustness test")
-            .default(concat!("v", env!("CARGO_PKG_VERSION")))
-            .pattern("^[A-Za-z0-9._-]{1,128}$", "the tag of an image")
-            .in_group("Project"),
-    );
-    stack.parameter(
-        "RobustnessData",
-        Parameter::text("Folder of the raw bucket with labelled images for the robustness test")
-            .default("robustness/")
-            .pattern("^[A-Za-z0-9._/-]{1,200}/$", "a folder, with a slash at its end")
-            .in_group("Project"),
-    );
-    stack.parameter(
-        "RobustnessMaxDrop",
-        Parameter::text("The most that corruptions may take from the accuracy before a version is refused")
-            .default(DEFAULT_MAX_DROP.to_string())
-            .pattern("^(0|1|0?\\.[0-9]{1,6})$", "a share between 0 and 1")
-            .in_group("Project"),
-    );
+    parameters(&stack);
     let source = Source::of(&stack);
     let prepare = prepare(&stack, foundation);
     let robustness = robustness(&stack, foundation);
@@ -60,7 +40,7 @@ pub(super) fn stack(app: &mut App, foundation: &Foundation) {
         ],
         bounds: boundary::bounds(),
         key_arn: Expr::from(&foundation.key_arn),
-        artifacts_bucket: Expr::from(&foundation.artifacts_bucket),
+        deliveries_bucket: Expr::from(&foundation.deliveries_bucket),
     };
     let delivery = stack.build("Delivery", delivery);
     let arn = pipeline_arn(&named("model-deploy"));
@@ -81,6 +61,40 @@ pub(super) fn stack(app: &mut App, foundation: &Foundation) {
     };
     stack.scope().child("ModelApproved").build("Trigger", approved);
     stack.output("DeliveryPipeline", "The delivery pipeline", &delivery);
+}
+
+/// What the test and the stages are given.
+fn parameters(stack: &Stack) {
+    stack.parameter(
+        "ImageTag",
+        Parameter::text("Tag of the job image that runs the robustness test")
+            .default(concat!("v", env!("CARGO_PKG_VERSION")))
+            .pattern("^[A-Za-z0-9._-]{1,128}$", "the tag of an image")
+            .in_group("Project"),
+    );
+    stack.parameter(
+        "RobustnessData",
+        Parameter::text("Folder of the raw bucket with labelled images for the robustness test")
+            .default("robustness/")
+            .pattern("^[A-Za-z0-9._/-]{1,200}/$", "a folder, with a slash at its end")
+            .in_group("Project"),
+    );
+    stack.parameter(
+        "RobustnessMaxDrop",
+        Parameter::text("The most that corruptions may take from the accuracy before a version is refused")
+            .default(DEFAULT_MAX_DROP.to_string())
+            .pattern("^(0|1|0?\\.[0-9]{1,6})$", "a share between 0 and 1")
+            .in_group("Project"),
+    );
+    stack.parameter(
+        "ReservedConcurrency",
+        Parameter::number(
+            "ReservedConcurrency of both stages: the most requests at once, which also bounds the cost; -1 reserves nothing",
+        )
+        .default(-1)
+        .between(-1, 1000)
+        .in_group("Project"),
+    );
 }
 
 fn named(rest: &str) -> Expr {
@@ -179,9 +193,9 @@ fn prepare(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
     )]));
     let parameters = concat!(
         r#"for stage in staging production; do jq --null-input --arg stage "$stage" --arg project "$PROJECT" --arg model "$MODEL" --arg bundle "$BUNDLE" "#,
-        r#"--arg image "$REPOSITORY@$DIGEST" --arg key "$KEY" --arg topic "$TOPIC" --arg installation "$FOUNDATION" '{Parameters: {SageMakerProjectName: $project, "#,
+        r#"--arg image "$REPOSITORY@$DIGEST" --arg key "$KEY" --arg topic "$TOPIC" --arg installation "$FOUNDATION" --arg concurrency "$RESERVED_CONCURRENCY" '{Parameters: {SageMakerProjectName: $project, "#,
         r#"StageName: $stage, ModelBinaryLocation: $model, BundleSha256: $bundle, ImageUri: $image, Architecture: "x86_64", KmsKeyArn: $key, "#,
-        r#"AlertsTopicArn: $topic, Installation: $installation}}' > "cdk.out/$stage.json"; done"#
+        r#"AlertsTopicArn: $topic, Installation: $installation, ReservedConcurrency: $concurrency}}' > "cdk.out/$stage.json"; done"#
     );
     stack.build(
         "Templates",
@@ -201,8 +215,10 @@ fn prepare(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
                     "pre_build",
                     vec![
                         "aws ecr get-login-password | docker login --username AWS --password-stdin \"${REPOSITORY%%/*}\"",
-                        "PACKAGE=$(aws sagemaker list-model-packages --model-package-group-name \"$PROJECT\" --model-approval-status Approved --sort-by CreationTime --sort-order Descending --query 'ModelPackageSummaryList[0].ModelPackageArn' --output text)",
-                        "if [ \"$PACKAGE\" = None ]; then echo \"no model of the group $PROJECT is approved: approve one, as in aws sagemaker update-model-package --model-approval-status Approved\"; exit 1; fi",
+                        // As text the query would be made of each page, and give a line of each.
+                        "PACKAGE=$(aws sagemaker list-model-packages --model-package-group-name \"$PROJECT\" --model-approval-status Approved --sort-by CreationTime --sort-order Descending --query 'ModelPackageSummaryList[0].ModelPackageArn' --output json)",
+                        "PACKAGE=$(printf '%s' \"$PACKAGE\" | jq --raw-output '. // \"\"')",
+                        "if [ -z \"$PACKAGE\" ]; then echo \"no model of the group $PROJECT is approved: approve one, as in aws sagemaker update-model-package --model-approval-status Approved\"; exit 1; fi",
                         "VERSION=$(aws sagemaker describe-model-package --model-package-name \"$PACKAGE\" --output json)",
                         "MODEL=$(printf '%s' \"$VERSION\" | jq --raw-output '.InferenceSpecification.Containers[0].ModelDataUrl')",
                         "EVALUATION=$(printf '%s' \"$VERSION\" | jq --raw-output '.ModelMetrics.ModelQuality.Statistics.S3Uri // \"\"')",
@@ -212,7 +228,7 @@ fn prepare(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
                 (
                     "build",
                     vec![
-                        "if ! aws ecr describe-images --repository-name \"${REPOSITORY#*/}\" --image-ids imageTag=\"$COMMIT\" > /dev/null 2>&1; then docker build --file docker/lambda.Dockerfile --tag \"$REPOSITORY:$COMMIT\" . && docker push \"$REPOSITORY:$COMMIT\"; fi",
+                        "if ! aws ecr describe-images --repository-name \"${REPOSITORY#*/}\" --image-ids imageTag=\"$COMMIT\" > /dev/null 2>&1; then docker buildx build --provenance=false --output type=docker --platform linux/amd64 --file docker/lambda.Dockerfile --tag \"$REPOSITORY:$COMMIT\" . && docker push \"$REPOSITORY:$COMMIT\"; fi",
                         "DIGEST=$(aws ecr describe-images --repository-name \"${REPOSITORY#*/}\" --image-ids imageTag=\"$COMMIT\" --query 'imageDetails[0].imageDigest' --output text)",
                         ". \"$HOME/.cargo/env\" && cargo run --locked --release --package kidu-infra -- synth --out cdk.out",
                         parameters,
@@ -226,11 +242,12 @@ fn prepare(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
                 ("KEY", Expr::from(&foundation.key_arn)),
                 ("TOPIC", Expr::from(&foundation.alerts_topic_arn)),
                 ("FOUNDATION", Expr::sub("${Foundation}")),
+                ("RESERVED_CONCURRENCY", Expr::sub("${ReservedConcurrency}")),
             ],
             statements,
             bounds: boundary::bounds(),
             key_arn: Expr::from(&foundation.key_arn),
-            artifacts_bucket: Expr::from(&foundation.artifacts_bucket),
+            deliveries_bucket: Expr::from(&foundation.deliveries_bucket),
             minutes: 90,
         },
     )
@@ -271,7 +288,7 @@ fn robustness(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
             ],
             bounds: boundary::bounds(),
             key_arn: Expr::from(&foundation.key_arn),
-            artifacts_bucket: Expr::from(&foundation.artifacts_bucket),
+            deliveries_bucket: Expr::from(&foundation.deliveries_bucket),
             minutes: 60,
         },
     )
@@ -298,9 +315,13 @@ fn deployer(stack: &Stack, foundation: &Foundation) -> Handle<crate::aws::Role> 
                 "lambda:DeleteFunctionConcurrency",
                 "lambda:GetAlias",
                 "lambda:GetFunction",
+                "lambda:GetFunctionCodeSigningConfig",
                 "lambda:GetFunctionConfiguration",
+                "lambda:GetFunctionRecursionConfig",
+                "lambda:GetFunctionScalingConfig",
                 "lambda:GetPolicy",
                 "lambda:GetProvisionedConcurrencyConfig",
+                "lambda:GetRuntimeManagementConfig",
                 "lambda:ListVersionsByFunction",
                 "lambda:PublishVersion",
                 "lambda:PutFunctionConcurrency",
@@ -343,6 +364,8 @@ fn deployer(stack: &Stack, foundation: &Foundation) -> Handle<crate::aws::Role> 
                 "codedeploy:GetDeploymentGroup",
                 "codedeploy:RegisterApplicationRevision",
                 "codedeploy:GetApplicationRevision",
+                "codedeploy:ListDeployments",
+                "codedeploy:ListTagsForResource",
                 "codedeploy:UpdateDeploymentGroup",
                 "codedeploy:TagResource",
             ],
@@ -363,8 +386,13 @@ fn deployer(stack: &Stack, foundation: &Foundation) -> Handle<crate::aws::Role> 
                 "logs:DeleteRetentionPolicy",
                 "logs:AssociateKmsKey",
                 "logs:DisassociateKmsKey",
+                "logs:GetDataProtectionPolicy",
                 "logs:ListTagsForResource",
                 "logs:TagResource",
+                // What the function says of itself becomes metrics.
+                "logs:DeleteMetricFilter",
+                "logs:DescribeMetricFilters",
+                "logs:PutMetricFilter",
             ],
         )
         .on([
@@ -391,8 +419,11 @@ fn deployer(stack: &Stack, foundation: &Foundation) -> Handle<crate::aws::Role> 
         )
         .on([Expr::sub("arn:${AWS::Partition}:cloudwatch::${AWS::AccountId}:dashboard/${SageMakerProjectName}-*")]),
         image.on([&foundation.lambda_repository_arn]),
-        Statement::allow("Key", ["kms:DescribeKey", "kms:Decrypt", "kms:Encrypt", "kms:CreateGrant"])
-            .on([&foundation.key_arn]),
+        Statement::allow(
+            "Key",
+            ["kms:DescribeKey", "kms:Decrypt", "kms:Encrypt", "kms:CreateGrant", "kms:GenerateDataKey"],
+        )
+        .on([&foundation.key_arn]),
     ]);
     let role = boundary::bounds()
         .hold(crate::aws::Role::new(), None)

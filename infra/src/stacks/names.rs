@@ -32,6 +32,9 @@ pub(crate) mod template {
         format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/${{Foundation}}/{rest}*")
     }
 
+    /// The alias of the installation's key.
+    pub(crate) const KEY_ALIAS: &str = "alias/${Foundation}";
+
     /// A role's ARN.
     pub(crate) fn role_arn(job: &str) -> String {
         format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{}", role(job))

@@ -112,6 +112,7 @@ impl Settings {
         Environment {
             artifacts_bucket: template::bucket("artifacts"),
             prefix: PROJECT_PREFIX.into(),
+            key: template::KEY_ALIAS.into(),
             inference_image: image.clone(),
             image,
             code_version: "${ImageTag}".into(),
@@ -155,6 +156,7 @@ impl Environment {
         Self {
             artifacts_bucket: change(&self.artifacts_bucket),
             prefix: change(&self.prefix),
+            key: change(&self.key),
             image: change(&self.image),
             inference_image: change(&self.inference_image),
             code_version: change(&self.code_version),

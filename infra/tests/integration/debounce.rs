@@ -45,13 +45,17 @@ fn annotations_start_one_build_when_they_are_quiet_and_not_too_late() {
     let definition: Value =
         serde_json::from_str(&text.replace("${QuietMinutes}", "15").replace("${LongestMinutes}", "240")).unwrap();
     let states = &definition["States"];
+    // As it is made: off, and far ahead, which the first of the cases is.
+    let (_, schedule) = template.resource_at("AnnotationsUpdated/Schedule").unwrap();
+    let made = &schedule["Properties"];
+    assert_eq!((&made["State"], &made["ScheduleExpression"]), (&json!("DISABLED"), &json!("at(2099-01-01T00:00:00)")));
     let input = json!({
         "first": states["Read"]["Assign"]["first"],
         "at": states["Move"]["Arguments"]["ScheduleExpression"],
         "description": states["Move"]["Arguments"]["Description"],
         // Seconds from now: when the schedule would fire, and since when events have come.
         "cases": [
-            {"State": "DISABLED", "at": -100_000_000},
+            {"State": "DISABLED", "at": 2_000_000_000_i64},
             {"State": "ENABLED", "at": 600, "since": -300},
             {"State": "ENABLED", "at": 600, "since": -14_100},
             {"State": "ENABLED", "at": 30, "since": -20_000},

@@ -4,6 +4,8 @@
 
 mod authorization;
 mod boundary;
+#[cfg(unix)]
+mod builds;
 mod cli;
 #[cfg(unix)]
 mod container;
@@ -18,6 +20,7 @@ mod execute;
 #[cfg(unix)]
 mod files;
 mod github;
+mod handlers;
 mod hook;
 #[cfg(all(feature = "deploy", unix))]
 mod interrupt;

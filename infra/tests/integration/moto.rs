@@ -46,7 +46,7 @@ fn the_foundation_stands_under_the_names_that_the_definition_expects() {
     let key = made["keys"][0].as_str().unwrap();
     assert_eq!(made["exports"]["kidu-KeyArn"], key);
     let buckets = made["buckets"].as_object().unwrap();
-    assert_eq!(buckets.len(), 4);
+    assert_eq!(buckets.len(), 5);
     for (name, encryption) in buckets {
         let logs = name.starts_with("kidu-logs-");
         assert_eq!(encryption["SSEAlgorithm"], if logs { "AES256" } else { "aws:kms" }, "{name}");

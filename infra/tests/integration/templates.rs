@@ -27,19 +27,23 @@ fn the_foundation_fits_into_a_request() {
 #[test]
 fn the_same_input_gives_the_same_bytes_in_a_tenth_of_a_second() {
     let first = synthesised().files();
-    let start = Instant::now();
-    let second = synthesised().files();
-    let took = start.elapsed();
-    assert_eq!(first, second);
-    // The promise is 100 ms for optimised code; tests run unoptimised and beside others.
-    assert!(took.as_millis() < 500, "{took:?}");
+    let synthesise = |_| {
+        let start = Instant::now();
+        let files = synthesised().files();
+        let took = start.elapsed();
+        assert_eq!(first, files);
+        took
+    };
+    // The promise is 100 ms for optimised code; tests run unoptimised and beside others, which the best of a few does not.
+    let best = (0..5).map(synthesise).min().unwrap();
+    assert!(best.as_millis() < 500, "{best:?}");
 }
 
 #[test]
 fn buckets_are_private_encrypted_versioned_and_tls_only() {
     let t = template("foundation");
-    t.resource_count_is("AWS::S3::Bucket", 4);
-    t.resource_count_is("AWS::S3::BucketPolicy", 4);
+    t.resource_count_is("AWS::S3::Bucket", 5);
+    t.resource_count_is("AWS::S3::BucketPolicy", 5);
     for (id, bucket) in t.resources_of("AWS::S3::Bucket") {
         let p = &bucket["Properties"];
         assert_eq!(p["VersioningConfiguration"]["Status"], "Enabled", "{id}");
@@ -70,6 +74,47 @@ fn images_cannot_be_overwritten_and_are_scanned() {
     for (id, repository) in t.resources_of("AWS::ECR::Repository") {
         assert_eq!(repository["Properties"]["ImageTagMutability"], "IMMUTABLE", "{id}");
         assert_eq!(repository["Properties"]["ImageScanningConfiguration"]["ScanOnPush"], true, "{id}");
+    }
+}
+
+/// CodePipeline chooses the keys of artifacts: whoever reads and writes them is granted all of a bucket that holds nothing else.
+#[test]
+fn deliveries_have_a_bucket_of_their_own() {
+    let bucket = json!({"Fn::ImportValue": {"Fn::Sub": "${Foundation}-DeliveriesBucket"}});
+    for stack in ["model-build", "model-deploy"] {
+        let t = template(stack);
+        t.has_resource_properties("AWS::CodePipeline::Pipeline", &json!({"ArtifactStore": {"Location": bucket}}));
+        let objects = json!([{"Fn::Sub": ["arn:${AWS::Partition}:s3:::${bucket}/*", {"bucket": bucket}]}]);
+        let grants = t.resources_of("AWS::IAM::Role").filter(|(_, role)| {
+            let statements = role.pointer("/Properties/Policies/0/PolicyDocument/Statement").and_then(Value::as_array);
+            statements.is_some_and(|all| all.iter().any(|s| s["Sid"] == "Artifacts" && s["Resource"] == objects))
+        });
+        // The pipeline's role and those of its two builds.
+        assert_eq!(grants.count(), 3, "{stack}");
+    }
+    let foundation = template("foundation");
+    let (_, deliveries) = foundation.resource_at("DeliveriesBucket/Bucket").unwrap();
+    let rules = deliveries.pointer("/Properties/LifecycleConfiguration/Rules").unwrap().as_array().unwrap();
+    assert!(rules.iter().any(|r| r["Prefix"] == "" && r["ExpirationInDays"] == 90), "{rules:?}");
+    let (_, artifacts) = foundation.resource_at("ArtifactsBucket/Bucket").unwrap();
+    assert!(!artifacts.to_string().contains("ExpirationInDays"), "models do not expire");
+}
+
+/// EventBridge does not say for whom it publishes: a condition on that would keep every event from the topic and its key.
+#[test]
+fn events_reach_the_encrypted_topic() {
+    let t = template("foundation");
+    let key = t.resource_at("Key").unwrap().1["Properties"]["KeyPolicy"].clone();
+    let topic = t.resource_at("AlertsPolicy").unwrap().1["Properties"]["PolicyDocument"].clone();
+    for policy in [key, topic] {
+        let statements = policy["Statement"].as_array().unwrap();
+        let is_for = |s: &Value, name: &str| s["Principal"]["Service"].to_string().contains(name);
+        let of = |name: &str| statements.iter().filter(|s| is_for(s, name)).collect::<Vec<_>>();
+        let events = of("events.amazonaws.com");
+        assert_eq!((events.len(), events[0].get("Condition")), (1, None), "{policy}");
+        let alarms = of("cloudwatch.amazonaws.com");
+        let account = alarms[0].pointer("/Condition/StringEquals/aws:SourceAccount");
+        assert!(alarms.len() == 1 && account.is_some(), "{policy}");
     }
 }
 
@@ -179,10 +224,40 @@ fn a_release_is_a_canary_that_alarms_take_back() {
     let (_, version) = t.resources_of("AWS::Lambda::Version").next().unwrap();
     // What makes a new version; the one before is kept to go back to.
     let description = version["Properties"]["Description"].to_string();
-    ["digest", "ModelBinaryLocation", "MemorySize"]
-        .iter()
-        .for_each(|p| assert!(description.contains(p), "{description}"));
+    let parts = ["digest", "ModelBinaryLocation", "MemorySize", "TimeoutSeconds", "MakesRole", "HasKey", "IsEvaluated"];
+    parts.iter().for_each(|p| assert!(description.contains(p), "{description}"));
     assert_eq!(version["UpdateReplacePolicy"], "Retain");
+    // Until the next version has its traffic, the one before needs its role and its model.
+    let (_, role) = t.resource_at("FunctionRole").unwrap();
+    assert_eq!((&role["DeletionPolicy"], &role["UpdateReplacePolicy"]), (&json!("Delete"), &json!("Retain")));
+    let models = role.pointer("/Properties/Policies/0/PolicyDocument/Statement/0/Resource").unwrap();
+    assert!(models[1].to_string().contains("/${SageMakerProjectName}/*/model.tar.gz"), "{models}");
+}
+
+/// New accounts may have no more concurrency than what has to stay unreserved.
+#[test]
+fn concurrency_is_reserved_where_somebody_says_so() {
+    for stack in ["inference", "model-deploy"] {
+        let t = template(stack);
+        let (_, parameter) = t.section("Parameters").find(|(name, _)| *name == "ReservedConcurrency").unwrap();
+        assert_eq!(parameter["Default"], -1, "{stack}");
+    }
+    let reserved = json!({"Fn::If": ["ReservesConcurrency", {"Ref": "ReservedConcurrency"}, {"Ref": "AWS::NoValue"}]});
+    template("inference")
+        .has_resource_properties("AWS::Lambda::Function", &json!({"ReservedConcurrentExecutions": reserved}));
+    let deploy = template("model-deploy");
+    let (_, project) = deploy.resource_at("Templates/Project").unwrap();
+    let project = project.to_string();
+    assert!(project.contains("ReservedConcurrency: $concurrency") && project.contains("$RESERVED_CONCURRENCY"));
+}
+
+/// What has a fixed name and stays would be in the way of the next attempt, if it stayed after a failed one.
+#[test]
+fn the_group_of_models_stays_once_it_was_made() {
+    let t = template("model-build");
+    let (_, group) = t.resource_at("Models").unwrap();
+    let policies = (&group["DeletionPolicy"], &group["UpdateReplacePolicy"]);
+    assert_eq!(policies, (&json!("RetainExceptOnCreate"), &json!("Retain")));
 }
 
 /// Alarms and charts are about metrics that there are: AWS takes any name, and shows nothing.

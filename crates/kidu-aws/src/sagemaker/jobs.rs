@@ -30,6 +30,9 @@ pub struct TrainingJob {
     pub channels: Vec<Channel>,
     /// `s3://` place that the model is written below.
     pub output: String,
+    /// The key that the model is encrypted with: its id, ARN or alias. Without one SageMaker takes the account's own of S3,
+    /// whatever the bucket's default is.
+    pub key: Option<String>,
     /// `s3://` place that `/opt/ml/checkpoints` is kept at; without one an interrupted job starts afresh.
     pub checkpoints: Option<String>,
     /// `s3://` place of TensorBoard's files.
@@ -229,7 +232,7 @@ pub(super) fn channels(job: &TrainingJob) -> Vec<SdkChannel> {
 }
 
 pub(super) fn output(job: &TrainingJob) -> OutputDataConfig {
-    OutputDataConfig::builder().s3_output_path(&job.output).build()
+    OutputDataConfig::builder().s3_output_path(&job.output).set_kms_key_id(job.key.clone()).build()
 }
 
 pub(super) fn resources(job: &TrainingJob) -> ResourceConfig {

@@ -34,7 +34,7 @@ fn policy(stack: &Stack, role: &Handle<Role>, id: &str, description: &str, state
 }
 
 fn foundation(foundation: &Foundation) -> Vec<Statement> {
-    let buckets = ["logs", "raw", "annotations", "artifacts"]
+    let buckets = ["logs", "raw", "annotations", "artifacts", "deliveries"]
         .map(|kind| Expr::sub(format!("arn:${{AWS::Partition}}:s3:::{}", template::bucket(kind))));
     vec![
         Statement::allow(

@@ -52,15 +52,14 @@ pub(super) fn add(stack: &Stack, p: &Parameters) -> Inference {
 }
 
 fn role(stack: &Stack, p: &Parameters, logs: &Handle<LogGroup>) -> Handle<Role> {
-    let object_arn = Expr::join(
-        "",
-        [
-            Expr::sub("arn:${AWS::Partition}:s3:::"),
-            Expr::Select(1, Box::new(Expr::Split("s3://".into(), Box::new(p.model.value())))),
-        ],
-    );
+    let part =
+        |index: usize, mark: &str| Expr::Select(index, Box::new(Expr::Split(mark.into(), Box::new(p.model.value()))));
+    let s3 = || Expr::sub("arn:${AWS::Partition}:s3:::");
+    let own = Expr::join("", [s3(), part(1, "s3://")]);
+    // The role is every version's: while traffic moves, and when it is taken back, the one before starts with its own model.
+    let others = Expr::join("", [s3(), part(2, "/"), Expr::sub("/${SageMakerProjectName}/*/model.tar.gz")]);
     let permissions = PolicyDocument::new([
-        Statement::allow("Model", ["s3:GetObject"]).on([object_arn]),
+        Statement::allow("Model", ["s3:GetObject"]).on([own, others]),
         Statement::allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"]).on([logs.arn()]),
         // Knows no resources.
         Statement::allow("Traces", ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]).on_everything(),
@@ -75,5 +74,6 @@ fn role(stack: &Stack, p: &Parameters, logs: &Handle<LogGroup>) -> Handle<Role> 
             object! { "PolicyName" => "permissions", "PolicyDocument" => permissions },
             p.has_key.then(object! { "PolicyName" => "key", "PolicyDocument" => key }),
         ]);
-    stack.add("FunctionRole", role).only_if(&p.own_role)
+    // The version that serves keeps the role it was published with until the next one has its traffic, and for a way back.
+    stack.add("FunctionRole", role).only_if(&p.own_role).retained_when_replaced()
 }

@@ -59,7 +59,8 @@ impl Parameters {
         let concurrency = stack.parameter(
             "ReservedConcurrency",
             Parameter::number("The most requests at once, which also bounds the cost; -1 reserves nothing")
-                .default(10)
+                // A new account may have no more than what Lambda leaves unreserved.
+                .default(-1)
                 .between(-1, 1000)
                 .in_group("Function"),
         );

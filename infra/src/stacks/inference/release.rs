@@ -26,11 +26,7 @@ pub(super) struct Release {
 
 pub(super) fn add(stack: &Stack, p: &Parameters, inference: &Inference) -> Release {
     let function = &inference.function;
-    // A version's description cannot be changed: another image, model or size makes a new version, and nothing else does.
-    let digest = Expr::Select(1, Box::new(Expr::Split("@sha256:".into(), Box::new(p.image.value()))));
-    let description =
-        Expr::Sub("${digest} ${ModelBinaryLocation} ${MemorySize}".into(), vec![("digest".into(), digest)]);
-    let version = FunctionVersion::new().function_name(function).description(description);
+    let version = FunctionVersion::new().function_name(function).description(description(p));
     // The version before is what a rollback goes back to.
     let version = stack.add("Version", version).retained();
     own_metrics::add(stack, p, &inference.logs);
@@ -68,6 +64,24 @@ pub(super) fn add(stack: &Stack, p: &Parameters, inference: &Inference) -> Relea
         },
     });
     Release { version, alias }
+}
+
+/// A version's description cannot be changed: another one makes a new version, and nothing else does. So it holds what the function
+/// is made of, as far as 256 characters go: 64 of the image's digest, at most 174 of the model's place, 5 and 2 of memory and
+/// timeout, and a letter each for the role (given, within an installation, alone), the key and the bundle.
+fn description(p: &Parameters) -> Expr {
+    let after = |mark: &str, text: Expr| Expr::Select(1, Box::new(Expr::Split(mark.into(), Box::new(text))));
+    // Each difference has to be one of the function too: Lambda publishes no version of what is as it was.
+    let role = p.own_role.choose(p.in_installation.choose("i", "a"), "g");
+    let values = [
+        ("digest", after("@sha256:", p.image.value())),
+        ("model", after("s3://", p.model.value())),
+        ("role", role),
+        ("key", p.has_key.choose("k", "-")),
+        ("bundle", p.evaluated.choose("b", "-")),
+    ];
+    let text = "${digest} ${model} ${MemorySize} ${TimeoutSeconds} ${role}${key}${bundle}";
+    Expr::Sub(text.into(), Vec::from(values.map(|(name, value)| (name.to_string(), value))))
 }
 
 /// The alarms that take a version back, in the order errors, latency, failures.
@@ -120,7 +134,7 @@ fn alarms(stack: &Stack, p: &Parameters, function: &Handle<Function>) -> [Handle
         },
     );
     let throttles = MetricAlarm {
-        description: "Requests are turned away: raise ReservedConcurrency",
+        description: "Requests are turned away: raise ReservedConcurrency, or the account's own limit where that is -1",
         namespace: "AWS/Lambda".into(),
         metric: "Throttles",
         dimensions: vec![("FunctionName", function.reference())],

@@ -107,6 +107,7 @@ pub(super) fn plan(
         role_arn: arguments.role_arn.clone().unwrap_or(own_role),
         channels: vec![Channel { name: "dataset".into(), uri: channel_uri(root) }],
         output: format!("{place}/train"),
+        key: Some(environment.key),
         // Where the training role may write checkpoints; see the stack `foundation`.
         checkpoints: Some(format!("{place}/preprocess/dataset-checkpoints/train")),
         tensorboard: Some(format!("{place}/train/tensorboard")),

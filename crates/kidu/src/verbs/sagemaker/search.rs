@@ -312,6 +312,7 @@ mod tests {
             role_arn: "arn:aws:iam::1:role/r".into(),
             channels: vec![],
             output: "s3://b/o".into(),
+            key: None,
             checkpoints: Some("s3://b/c".into()),
             tensorboard: None,
             instance: "ml.c5.4xlarge".into(),
