@@ -59,6 +59,7 @@ struct Inner {
     metrics: Arc<Metrics>,
     /// Told of each new version, in order.
     adopted: Mutex<Vec<ModelName>>,
+    looking: tokio::sync::Mutex<()>,
 }
 
 impl ModelWatch {
@@ -71,8 +72,8 @@ impl ModelWatch {
             metrics.in_service(&info.model);
         }
         let (seen, _) = watch::channel(Seen { model: model.map(Arc::new), ..Seen::default() });
-        let adopted = Mutex::default();
-        Self(Arc::new(Inner { endpoint, file, seen, wake: Notify::new(), metrics, adopted }))
+        let (wake, adopted, looking) = (Notify::new(), Mutex::default(), tokio::sync::Mutex::default());
+        Self(Arc::new(Inner { endpoint, file, seen, wake, metrics, adopted, looking }))
     }
 
     /// What is known now.
@@ -121,8 +122,9 @@ impl ModelWatch {
         }
     }
 
-    /// One look, with its confirmations.
+    /// One look, with its confirmations; one at a time, so that none takes over what another has found outdated.
     pub async fn look(&self) {
+        let _one = self.0.looking.lock().await;
         let outcome = self.confirmed().await;
         let known = self.0.seen.borrow().model.clone();
         match outcome {

@@ -54,7 +54,7 @@ mod tests {
         profile.time("short", || ());
         assert_eq!(
             profile.time("long", || {
-                std::thread::sleep(Duration::from_millis(5));
+                std::thread::sleep(Duration::from_millis(100));
                 3
             }),
             3

@@ -65,16 +65,18 @@ fn a_slow_body_ends_with_the_time() {
             }
         })
     });
-    let begin = Instant::now();
-    let quick = FetchOptions {
-        try_timeout: Duration::from_millis(300),
-        timeout: Duration::from_millis(700),
-        ..options(&[&server])
+    let timed_out = |try_timeout: Duration, timeout: Duration| {
+        let begin = Instant::now();
+        let error =
+            fetch(FetchOptions { try_timeout, timeout, ..options(&[&server]) }, &server.address("/a")).unwrap_err();
+        assert!(matches!(error, FetchError::Timeout { .. }), "{error}");
+        assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
     };
-    let error = fetch(quick, &server.address("/a")).unwrap_err();
-    assert!(matches!(error, FetchError::Timeout { .. }), "{error}");
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
-    assert!(server.asked().len() >= 2, "a try that ran out of time is made again while there is time");
+    let (short, long) = (Duration::from_millis(300), Duration::from_secs(60));
+    timed_out(long, short);
+    let asked = server.asked().len();
+    timed_out(short, long);
+    assert!(server.asked().len() >= asked + 2, "a try that ran out of time is made again while there is time");
 }
 
 #[test]
@@ -124,10 +126,9 @@ fn failures_that_may_pass_are_tried_again_and_others_are_not() {
 
 #[test]
 fn a_closed_port_is_no_answer() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut options = options(&[]);
     options.policy.private = vec!["127.0.0.0/8".parse().unwrap()];
-    let error = fetch(options, &Address::parse(&format!("http://{port}/a")).unwrap()).unwrap_err();
+    let error = fetch(options, &Address::parse("http://127.0.0.1:1/a").unwrap()).unwrap_err();
     assert!(matches!(&error, FetchError::Connection { reason, .. } if reason.contains("cannot connect")), "{error}");
 }
 
@@ -139,7 +140,7 @@ fn many_are_fetched_no_more_than_allowed_at_a_time() {
         let (n, m, body) = (n.clone(), m.clone(), asked.path.clone());
         Box::new(move |stream| {
             m.fetch_max(n.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(100));
             n.fetch_sub(1, Ordering::SeqCst);
             whole(200, &[], body.as_bytes())(stream);
         })

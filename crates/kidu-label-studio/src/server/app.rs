@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+};
 
 use super::{
     auth::Auth,
@@ -71,7 +74,8 @@ impl Backend {
     pub async fn serve(self, listener: TcpListener, end: impl Future<Output = ()>) {
         let (stop, stopped) = watch::channel(false);
         let looking = tokio::spawn(self.app.watch.clone().run(self.look.0, self.look.1));
-        let noting = tokio::spawn(note_models(Arc::clone(&self.app)));
+        let (serving, served) = oneshot::channel();
+        let noting = tokio::spawn(note_models(Arc::clone(&self.app), served));
         let supervising = self.supervisor.map(|supervisor| tokio::spawn(supervisor.run(stopped)));
         let router = routes::router(Arc::clone(&self.app));
         let end = async {
@@ -83,23 +87,23 @@ impl Backend {
         let bounds = Bounds { max_connections: self.max_connections, patience, drain: self.drain };
         connection::serve(listener, router, bounds, end).await;
         let _ = stop.send(true);
-        if let Some(supervising) = supervising {
-            let patience = self.drain + Duration::from_secs(5);
-            if tokio::time::timeout(patience, supervising).await.is_err() {
+        looking.abort();
+        let _ = looking.await;
+        drop(serving);
+        // With the last of them the state folder is let go of: none is stopped while it writes.
+        let patience = self.drain + Duration::from_secs(5);
+        for task in [Some(noting), supervising].into_iter().flatten() {
+            if tokio::time::timeout(patience, task).await.is_err() {
                 tracing::warn!("the loop did not end in time");
             }
-        }
-        // With the last of them the state folder is let go of.
-        for task in [noting, looking] {
-            task.abort();
-            let _ = task.await;
         }
     }
 }
 
-/// Writes new models into the journal, for `/versions`.
-async fn note_models(app: Arc<App>) {
+/// Writes new models into the journal, for `/versions`, until the other end of `served` is gone.
+async fn note_models(app: Arc<App>, mut served: oneshot::Receiver<()>) {
     let mut seen = app.watch.subscribe();
+    let mut ends = false;
     loop {
         for model in app.watch.take_adopted() {
             let known = app.journal.with_state(|s| s.models().next().is_some_and(|(m, _)| *m == model));
@@ -107,8 +111,12 @@ async fn note_models(app: Arc<App>) {
                 tracing::warn!(%error, "the list of versions lacks one");
             }
         }
-        if seen.changed().await.is_err() {
+        if ends {
             return;
+        }
+        tokio::select! {
+            changed = seen.changed() => ends = changed.is_err(),
+            _ = &mut served => ends = true,
         }
     }
 }

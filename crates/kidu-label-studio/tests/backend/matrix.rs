@@ -116,17 +116,17 @@ fn failures_that_pass_are_tried_again_and_the_deadline_holds() {
                 code: "x",
                 message: "again".into(),
                 transient: true,
-                retry_after: Some(Duration::from_secs(15)),
+                retry_after: Some(Duration::from_secs(60)),
             })
         }
         Ask::Predict(_) => reply(200, predicted("3", "sea")),
     });
-    let more = ["--allow-private", &shelf.host(), "--deadline", "1.5"];
+    let more = ["--allow-private", &shelf.host(), "--deadline", "5"];
     let studio = Studio::start(&dir.path().join("b"), hanging, &more);
     studio.get("/health");
     let start = std::time::Instant::now();
     let results = studio.predict(&addresses);
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     let missing: Vec<bool> = results.iter().map(|r| *r == json!({})).collect();
     assert_eq!(missing, [false, false, true, false]);
     assert_eq!(studio.metric("kidu_label_studio_task_failures_total{code=\"deadline\"}"), 1.0);

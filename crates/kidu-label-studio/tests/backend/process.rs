@@ -247,7 +247,7 @@ fn killed_at_any_point_no_event_is_lost_and_none_is_trained_on_twice() {
 fn a_build_that_outlives_its_backend_is_waited_for() {
     let scene = Scene::new();
     let scratch = scene.dir.path();
-    let kidu = program(scratch, "sleep 1.5");
+    let kidu = program(scratch, "while [ ! -e \"$SCRATCH/go\" ]; do sleep 0.05; done");
     let more = ["--debounce", "0", "--build-program", &kidu, "--build-arg", "x=1"];
     let process = scene.start(&more);
     process.event(&json!({"action": "START_TRAINING", "project": {"id": 1}}));
@@ -256,6 +256,7 @@ fn a_build_that_outlives_its_backend_is_waited_for() {
     assert_eq!(notes(scratch).len(), 1, "it still runs");
     let process = scene.start(&more);
     assert!(process.versions()["building"].is_object());
+    fs::write(scratch.join("go"), "").unwrap();
     wait_for("its end", || process.versions()["builds"].as_array().is_some_and(|b| b.len() == 1));
     let notes = notes(scratch);
     assert_eq!(notes.len(), 4, "{notes:?}");
@@ -269,16 +270,18 @@ fn sigterm_ends_in_order_and_the_build_goes_on_next_time() {
     let scratch = scene.dir.path();
     let kidu = program(
         scratch,
-        "trap 'echo saved >> \"$SCRATCH/notes\"; rmdir \"$SCRATCH/busy\"; exit 130' TERM\nfor i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done",
+        "trap 'echo saved >> \"$SCRATCH/notes\"; rmdir \"$SCRATCH/busy\"; exit 130' TERM\necho ready >> \"$SCRATCH/notes\"\n\
+         [ -e \"$SCRATCH/again\" ] || while :; do sleep 0.1; done",
     );
     let more = ["--debounce", "0", "--build-program", &kidu, "--build-arg", "x=1"];
     let mut process = scene.start(&more);
     process.event(&json!({"action": "START_TRAINING", "project": {"id": 1}}));
-    wait_for("the build runs", || notes(scratch).len() == 1);
+    wait_for("the build runs", || notes(scratch).len() == 2);
+    fs::write(scratch.join("again"), "").unwrap();
     process.signal("TERM");
     assert_eq!(process.wait(), Some(0));
-    wait_for("the build has saved", || notes(scratch).len() == 2);
-    assert_eq!(notes(scratch)[1], "saved");
+    wait_for("the build has saved", || notes(scratch).len() == 3);
+    assert_eq!(notes(scratch)[1..], ["ready", "saved"]);
     let process = scene.start(&more);
     wait_for("its end", || process.versions()["builds"].as_array().is_some_and(|b| b.len() == 1));
     let begun: BTreeSet<String> = notes(scratch).into_iter().filter(|n| n.starts_with("begin")).collect();

@@ -61,7 +61,7 @@ fn everything_arrives_although_the_server_is_down_at_first_and_again_in_between(
         recorder.step(step, [("step/loss", 1.0 / step as f64), ("step/lr", 1e-3)]).unwrap();
     }
     recorder.epoch(1500, [("val/acc", 0.5), ("val/loss", f64::NAN)]).unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(5), "recording waited for the server");
+    assert!(begun.elapsed() < Duration::from_secs(15), "recording waited for the server");
     let mut notes = Vec::new();
     until("the trouble is told", || {
         notes.extend(recorder.notes());

@@ -294,7 +294,6 @@ fn with_training_settings(mut hasher: ContentHasher, composed: &Composed) -> Con
     hasher
 }
 
-/// A wrong setting is a usage error.
 /// The command that trains with a run's configuration and other settings, in a folder of its own. A division into splits
 /// that was given is given again; one that was made follows from the configuration.
 fn train_with(dir: &Path, divided: bool, words: &[String]) -> String {
@@ -302,7 +301,8 @@ fn train_with(dir: &Path, divided: bool, words: &[String]) -> String {
     let given = if divided { format!(" --manifest {}", in_shell(manifest.display())) } else { String::new() };
     let config = dir.join("config.yaml");
     let config = in_shell(config.display());
-    format!("kidu train --config {config}{given} task_name=train {}", words.join(" "))
+    let command = format!("kidu train --config {config}{given} task_name=train");
+    words.iter().fold(command, |command, word| command + " " + &in_shell(word))
 }
 
 /// A path or a setting as a word of a shell's command.
@@ -312,6 +312,7 @@ pub(super) fn in_shell(word: impl std::fmt::Display) -> String {
     if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
+/// A wrong setting is a usage error.
 fn train_failure(error: kidu_train::TrainError) -> Failure {
     use kidu_models::ModelError::{Device, Setting};
     use kidu_train::TrainError;

@@ -91,11 +91,10 @@ fn a_disk_that_fills_up_while_a_checkpoint_is_written() {
 
 #[test]
 fn a_checkpoint_that_cannot_be_written_leaves_the_one_before() {
-    let (dir, out, mut running) = resume::start();
-    let last = out.join("checkpoints/last.ckpt");
-    running.until("a checkpoint", |_| last.is_file());
-    running.signal("TERM");
-    running.wait();
+    let last_of = |out: &Path| out.join("checkpoints/last.ckpt");
+    let interrupted = resume::Interrupted::by("TERM", "a checkpoint", |out, _| last_of(out).is_file());
+    let (dir, out) = (interrupted.dir, interrupted.out);
+    let last = last_of(&out);
     let before = snapshot(&out.join("checkpoints"));
     assert!(before.contains_key(&last));
 

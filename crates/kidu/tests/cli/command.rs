@@ -127,6 +127,23 @@ impl Running {
         }
     }
 
+    /// Sends a signal as soon as something holds, and waits for the end. Nothing if the call came to a good end of its own
+    /// before, which on a busy machine may be.
+    #[track_caller]
+    pub(crate) fn interrupt(&mut self, signal: &str, what: &str, holds: impl Fn(&str) -> bool) -> Option<ExitStatus> {
+        let start = Instant::now();
+        while !holds(&self.err()) {
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                assert!(ended.success(), "ended ({ended:?}) before {what}: {}", self.err());
+                return None;
+            }
+            assert!(start.elapsed() < TIMEOUT, "never {what}: {}", self.err());
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.signal(signal);
+        Some(self.wait()).filter(|ended| !ended.success())
+    }
+
     /// Sends a signal by name, as in `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status().unwrap();

@@ -68,12 +68,17 @@ impl Container {
 
 #[test]
 fn an_interrupted_job_goes_on_to_the_result_of_one_that_nothing_ended() {
-    let container = Container::new();
-    let folder = container.ml().join("checkpoints/run");
-    let mut job = Running::start(container.command(), &container.dir.path().join("err.txt"));
-    job.until("a checkpoint", |_| folder.join("checkpoints/last.ckpt").is_file());
-    job.signal("TERM");
-    assert_eq!(job.wait().code(), Some(130), "{}", job.err());
+    let of = |container: &Container| container.ml().join("checkpoints/run");
+    let interrupted = |_| {
+        let container = Container::new();
+        let mut job = Running::start(container.command(), &container.dir.path().join("err.txt"));
+        let last = of(&container).join("checkpoints/last.ckpt");
+        let status = job.interrupt("TERM", "a checkpoint", |_| last.is_file())?;
+        assert_eq!(status.code(), Some(130), "{}", job.err());
+        Some(container)
+    };
+    let container = (0..crate::resume::TRIES).find_map(interrupted).expect("a job that the signal ends");
+    let folder = of(&container);
     assert!(container.failure().contains("interrupted: at epoch"), "{}", container.failure());
     assert!(!container.ml().join("model").exists(), "no model of half a training");
 

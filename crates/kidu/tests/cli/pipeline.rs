@@ -128,7 +128,7 @@ mod killed {
     #[test]
     fn in_the_middle_of_training_the_same_command_finishes() {
         let dir = scratch();
-        let more = ["trainer.max_epochs=3", "trainer.checkpoint_every_n_steps=1"];
+        let more = ["trainer.max_epochs=10", "trainer.checkpoint_every_n_steps=1"];
         let mut command = kidu(dir.path(), &words(&arguments(&more)));
         // The steps are processes of the same group: all end at once, as when the machine goes down.
         command.process_group(0);
@@ -240,7 +240,7 @@ mod killed {
         #[test]
         fn the_next_run_waits_for_a_step_that_is_still_at_work() {
             let dir = scratch();
-            let more = ["trainer.max_epochs=6", "trainer.checkpoint_every_n_steps=1"];
+            let more = ["trainer.max_epochs=20", "trainer.checkpoint_every_n_steps=1"];
             let (mut running, step) = training(dir.path(), &more);
             step.signal("STOP");
             running.signal("KILL");

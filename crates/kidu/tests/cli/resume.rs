@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitStatus},
 };
 
 use tempfile::TempDir;
@@ -14,12 +14,34 @@ use crate::{
     fixture::{TRAINED, assert_same_result, scratch, training, words},
 };
 
-/// Starts the shared training in a folder of its own.
-pub(crate) fn start() -> (TempDir, PathBuf, Running) {
-    let dir = scratch();
-    let out = dir.path().join("run");
-    let running = Running::start(kidu(dir.path(), &words(&training(&out))), &dir.path().join("err.txt"));
-    (dir, out, running)
+/// A training that a signal has ended.
+pub(crate) struct Interrupted {
+    pub(crate) dir: TempDir,
+    pub(crate) out: PathBuf,
+    err: String,
+    status: ExitStatus,
+}
+
+/// How often a training is started anew that came to its end before the signal came to it.
+pub(crate) const TRIES: usize = 5;
+
+impl Interrupted {
+    /// The shared training in a folder of its own, with a signal as soon as something holds of its folder and its messages.
+    #[track_caller]
+    pub(crate) fn by(signal: &str, what: &str, holds: impl Fn(&Path, &str) -> bool) -> Self {
+        let once = |_| {
+            let dir = scratch();
+            let out = dir.path().join("run");
+            let mut running = Running::start(kidu(dir.path(), &words(&training(&out))), &dir.path().join("err.txt"));
+            let status = running.interrupt(signal, what, |err| holds(&out, err))?;
+            Some(Self { dir, out, err: running.err(), status })
+        };
+        (0..TRIES).find_map(once).expect("a training that the signal ends")
+    }
+
+    fn resume(&self) {
+        resume(self.dir.path(), &self.out);
+    }
 }
 
 /// Resumes and compares with the uninterrupted run.
@@ -38,36 +60,32 @@ fn is_writing(checkpoints: &Path) -> bool {
 
 #[test]
 fn killed_while_a_checkpoint_is_written() {
-    let (dir, out, mut running) = start();
-    let checkpoints = out.join("checkpoints");
-    running.until("a second checkpoint", |_| checkpoints.join("last.ckpt").is_file() && is_writing(&checkpoints));
-    running.signal("KILL");
-    assert_eq!(running.wait().signal(), Some(9));
-    assert!(!out.join("bundle").exists());
-    resume(dir.path(), &out);
+    let interrupted = Interrupted::by("KILL", "a second checkpoint", |out, _| {
+        let checkpoints = out.join("checkpoints");
+        checkpoints.join("last.ckpt").is_file() && is_writing(&checkpoints)
+    });
+    assert_eq!(interrupted.status.signal(), Some(9));
+    assert!(!interrupted.out.join("bundle").exists());
+    interrupted.resume();
 }
 
 #[test]
 fn killed_in_the_second_epoch() {
-    let (dir, out, mut running) = start();
-    running.until("the second epoch", |err| err.contains("epoch 1/2: train loss"));
-    running.signal("KILL");
-    assert_eq!(running.wait().signal(), Some(9));
-    assert!(!out.join("bundle").exists());
-    resume(dir.path(), &out);
+    let interrupted = Interrupted::by("KILL", "the second epoch", |_, err| err.contains("epoch 1/2: train loss"));
+    assert_eq!(interrupted.status.signal(), Some(9));
+    assert!(!interrupted.out.join("bundle").exists());
+    interrupted.resume();
 }
 
 /// SIGINT and SIGTERM end the run in order, with what to do next.
 fn stopped_by(signal: &str) {
-    let (dir, out, mut running) = start();
-    running.until("a checkpoint", |_| out.join("checkpoints/last.ckpt").is_file());
-    running.signal(signal);
-    assert_eq!(running.wait().code(), Some(130), "{}", running.err());
-    let said = running.err();
-    assert!(said.contains(&format!("kidu train --resume {}", out.display())), "{said}");
+    let interrupted = Interrupted::by(signal, "a checkpoint", |out, _| out.join("checkpoints/last.ckpt").is_file());
+    let said = &interrupted.err;
+    assert_eq!(interrupted.status.code(), Some(130), "{said}");
+    assert!(said.contains(&format!("kidu train --resume {}", interrupted.out.display())), "{said}");
     assert!(said.contains("interrupted: at epoch"), "{said}");
     assert!(!said.contains("error"), "{said}");
-    resume(dir.path(), &out);
+    interrupted.resume();
 }
 
 #[test]
