@@ -19,6 +19,9 @@ use serde_json::json;
 use super::{REFUSED, SettingsArgs, note, print, watch::Console};
 use crate::account::AwsAccount;
 
+/// The stack whose product reads the templates in the bucket of the foundation.
+const CATALOG: &str = "catalog";
+
 /// Which stacks, of what, where.
 #[derive(Args, Debug)]
 pub(super) struct StackArgs {
@@ -183,10 +186,15 @@ pub(super) fn deploy(arguments: &DeployArgs) -> anyhow::Result<ExitCode> {
     let parameters = arguments.parameters(&wanted)?;
     let console = Console::start()?;
     let mut results = Vec::new();
+    let mut written = false;
     for (artifact, stack) in &wanted {
         console.turn_to(&artifact.name);
         let foundation = account.stack(&arguments.stacks.name_of(INSTALLATION[0])).map_err(DeployError::from)?;
         let bucket = foundation.as_ref().and_then(deploy::bucket_of);
+        // A run without the foundation: the product would be made of templates of before.
+        if artifact.name == CATALOG && !written && !arguments.plan {
+            templates(&account, &assembly, foundation.as_ref())?;
+        }
         let deployment = Deployment {
             artifact,
             stack,
@@ -209,6 +217,7 @@ pub(super) fn deploy(arguments: &DeployArgs) -> anyhow::Result<ExitCode> {
         };
         if artifact.name == INSTALLATION[0] && !arguments.plan {
             templates(&account, &assembly, done.stack.as_ref())?;
+            written = true;
         }
         if !arguments.stacks.json {
             print(&format!("{stack:24} {}", done.ended.name()))?;

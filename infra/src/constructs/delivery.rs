@@ -144,6 +144,8 @@ pub struct Delivery {
     pub name: Expr,
     /// Where the code comes from.
     pub source: Source,
+    /// What happens to starts while an execution runs: `QUEUED`, or `SUPERSEDED` by later ones.
+    pub execution_mode: &'static str,
     /// The stages after the source: a name and its actions.
     pub stages: Vec<(&'static str, Vec<Expr>)>,
     /// Variables that a start may set, with their values otherwise and one line for people.
@@ -187,8 +189,7 @@ impl Construct for Delivery {
         let mut pipeline = DeliveryPipeline::new()
             .name(self.name.clone())
             .pipeline_type("V2")
-            // Starts for other data must not be thrown away because a commit came after them.
-            .execution_mode("QUEUED")
+            .execution_mode(self.execution_mode)
             .role_arn(role.arn())
             .artifact_store(object! {
                 "Type" => "S3",

@@ -58,7 +58,7 @@ impl Foundation {
         let boundary = boundary::add(&stack, &key);
         let bounds = Bounds::by(&boundary);
         job_roles(&stack, &key, &buckets, &job, &bounds);
-        let pipeline_role = pipeline_role(&stack, &key, &buckets, bounds);
+        let pipeline_role = pipeline_role(&stack, &key, &buckets, &job, bounds);
         stack.output("BoundaryArn", "The boundary of the installation's roles", &boundary);
         let alerts = alerts(&stack, &key);
         Self {
@@ -237,14 +237,21 @@ fn job_roles(stack: &Stack, key: &Handle<Key>, buckets: &Buckets, image: &Handle
 }
 
 /// The role of the pipeline itself: it starts jobs, hands them their roles, and registers models.
-fn pipeline_role(stack: &Stack, key: &Handle<Key>, buckets: &Buckets, bounds: Bounds) -> Handle<crate::aws::Role> {
+fn pipeline_role(
+    stack: &Stack,
+    key: &Handle<Key>,
+    buckets: &Buckets,
+    image: &Handle<Repository>,
+    bounds: Bounds,
+) -> Handle<crate::aws::Role> {
     let sagemaker = |rest: &str| {
         Expr::sub(format!("arn:${{AWS::Partition}}:sagemaker:${{AWS::Region}}:${{AWS::AccountId}}:{rest}"))
     };
     let jobs = || [sagemaker("processing-job/pipelines-*"), sagemaker("training-job/pipelines-*")];
     let packages = || [sagemaker("model-package/*"), sagemaker("model-package-group/*")];
     let roles = JOB_ROLES.map(|(_, job)| Expr::sub(template::role_arn(job))).to_vec();
-    let reports = Expr::sub_with("${arn}/*/evaluate/*", [("arn", buckets.artifacts.arn())]);
+    let registered = ["*/evaluate/*", "*/train/*/model.tar.gz"]
+        .map(|keys| Expr::sub_with(format!("${{arn}}/{keys}"), [("arn", buckets.artifacts.arn())]));
     stack.build(
         "Pipeline",
         ServiceRole {
@@ -278,7 +285,9 @@ fn pipeline_role(stack: &Stack, key: &Handle<Key>, buckets: &Buckets, bounds: Bo
                 )
                 .on(packages()),
                 crate::constructs::pass_role("Roles", roles, "sagemaker.amazonaws.com"),
-                Statement::allow("Reports", ["s3:GetObject"]).on([reports]),
+                // SageMaker looks at the model, its evaluation and its image by the rights of who registers them.
+                Statement::allow("Registered", ["s3:GetObject"]).on(registered),
+                Statement::allow("Image", ["ecr:BatchGetImage", "ecr:DescribeImages"]).on([image.arn()]),
                 Statement::allow("Key", ["kms:Decrypt"]).on([key.arn()]),
             ],
         },

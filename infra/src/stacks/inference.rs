@@ -10,6 +10,7 @@ mod own_metrics;
 mod parameters;
 mod release;
 
+pub(super) use self::own_metrics::namespace_of;
 use self::parameters::Parameters;
 use crate::core::{App, Expr};
 

@@ -105,6 +105,8 @@ fn delivery(stack: &Stack, foundation: &Foundation, source: Source) -> Handle<cr
     let delivery = Delivery {
         name: named("model-build"),
         source,
+        // Starts for other data must not be thrown away because a commit came after them.
+        execution_mode: "QUEUED",
         stages: vec![
             ("Image", vec![action("JobImage", &image, &image_variables)]),
             ("Build", vec![action("UpsertAndStart", &start, &start_variables)]),
@@ -206,7 +208,7 @@ fn start_build(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
                 (
                     "build",
                     vec![
-                        ". \"$HOME/.cargo/env\" && cargo run --locked --release --package kidu-infra -- synth --out cdk.out --foundation \"$FOUNDATION\" --project \"$PROJECT\" --account \"$ACCOUNT\" --region \"$AWS_REGION\" --image-tag \"$COMMIT\"",
+                        ". \"$HOME/.cargo/env\" && cargo run --locked --release --package kidu-infra --no-default-features -- synth --out cdk.out --foundation \"$FOUNDATION\" --project \"$PROJECT\" --account \"$ACCOUNT\" --region \"$AWS_REGION\" --image-tag \"$COMMIT\"",
                         "aws sagemaker update-pipeline --pipeline-name \"$PROJECT-build\" --pipeline-definition file://cdk.out/pipeline-definition.json",
                         start,
                     ],

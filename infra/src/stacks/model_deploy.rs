@@ -25,6 +25,8 @@ pub(super) fn stack(app: &mut App, foundation: &Foundation) {
     let delivery = Delivery {
         name: named("model-deploy"),
         source,
+        // Each start takes the latest approved version: one that waits loses nothing by giving way to a later one.
+        execution_mode: "SUPERSEDED",
         stages: stages(foundation, &prepare, &robustness, &deployer),
         variables: vec![],
         statements: vec![
@@ -32,7 +34,13 @@ pub(super) fn stack(app: &mut App, foundation: &Foundation) {
                 .on([prepare.arn(), robustness.arn()]),
             Statement::allow(
                 "Stacks",
-                ["cloudformation:CreateStack", "cloudformation:DescribeStacks", "cloudformation:UpdateStack"],
+                [
+                    "cloudformation:CreateStack",
+                    // By which the pipeline shows why a stack failed.
+                    "cloudformation:DescribeStackEvents",
+                    "cloudformation:DescribeStacks",
+                    "cloudformation:UpdateStack",
+                ],
             )
             .on(stage_stacks()),
             pass_role("Deployer", vec![deployer.arn()], "cloudformation.amazonaws.com"),
@@ -95,6 +103,17 @@ fn parameters(stack: &Stack) {
         .between(-1, 1000)
         .in_group("Project"),
     );
+    for (name, stage) in [("StagingParameters", "staging"), ("ProductionParameters", "production")] {
+        stack.parameter(
+            name,
+            Parameter::text(&format!(
+                "Parameters of {stage} beside those that the pipeline sets, as a JSON object of texts: {{\"MemorySize\": \"3008\"}}"
+            ))
+            .default("{}")
+            .pattern("^\\{[\\s\\S]*\\}$", "a JSON object, from { to }")
+            .in_group("Project"),
+        );
+    }
 }
 
 fn named(rest: &str) -> Expr {
@@ -191,11 +210,17 @@ fn prepare(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
         "arn:${AWS::Partition}:s3:::${artifacts}/${SageMakerProjectName}/*/evaluation.json",
         [("artifacts", Expr::from(&foundation.artifacts_bucket))],
     )]));
+    // CodePipeline gives a stack what stands in the file and the defaults, not the values of before: so a stage's own are in it. They
+    // beat what both stages have in common, and not what this run has found and built.
     let parameters = concat!(
-        r#"for stage in staging production; do jq --null-input --arg stage "$stage" --arg project "$PROJECT" --arg model "$MODEL" --arg bundle "$BUNDLE" "#,
-        r#"--arg image "$REPOSITORY@$DIGEST" --arg key "$KEY" --arg topic "$TOPIC" --arg installation "$FOUNDATION" --arg concurrency "$RESERVED_CONCURRENCY" '{Parameters: {SageMakerProjectName: $project, "#,
+        r#"for stage in staging production; do if [ "$stage" = staging ]; then OWN="$STAGING_PARAMETERS"; else OWN="$PRODUCTION_PARAMETERS"; fi; "#,
+        r#"jq --null-input --arg stage "$stage" --arg own "$OWN" --arg project "$PROJECT" --arg model "$MODEL" --arg bundle "$BUNDLE" "#,
+        r#"--arg image "$REPOSITORY@$DIGEST" --arg key "$KEY" --arg topic "$TOPIC" --arg installation "$FOUNDATION" --arg concurrency "$RESERVED_CONCURRENCY" "#,
+        r#"'(try ($own | fromjson) catch null) as $given | if ($given | type) != "object" or any($given[]; type != "string") then "#,
+        r#"error({staging: "StagingParameters", production: "ProductionParameters"}[$stage] + " of model-deploy is no JSON object of texts, as in {\"MemorySize\": \"3008\"}: " + $own) "#,
+        r#"else {Parameters: ({ReservedConcurrency: $concurrency} + $given + {SageMakerProjectName: $project, "#,
         r#"StageName: $stage, ModelBinaryLocation: $model, BundleSha256: $bundle, ImageUri: $image, Architecture: "x86_64", KmsKeyArn: $key, "#,
-        r#"AlertsTopicArn: $topic, Installation: $installation, ReservedConcurrency: $concurrency}}' > "cdk.out/$stage.json"; done"#
+        r#"AlertsTopicArn: $topic, Installation: $installation})} end' > "cdk.out/$stage.json" || exit 1; done"#
     );
     stack.build(
         "Templates",
@@ -230,7 +255,7 @@ fn prepare(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
                     vec![
                         "if ! aws ecr describe-images --repository-name \"${REPOSITORY#*/}\" --image-ids imageTag=\"$COMMIT\" > /dev/null 2>&1; then docker buildx build --provenance=false --output type=docker --platform linux/amd64 --file docker/lambda.Dockerfile --tag \"$REPOSITORY:$COMMIT\" . && docker push \"$REPOSITORY:$COMMIT\"; fi",
                         "DIGEST=$(aws ecr describe-images --repository-name \"${REPOSITORY#*/}\" --image-ids imageTag=\"$COMMIT\" --query 'imageDetails[0].imageDigest' --output text)",
-                        ". \"$HOME/.cargo/env\" && cargo run --locked --release --package kidu-infra -- synth --out cdk.out",
+                        ". \"$HOME/.cargo/env\" && cargo run --locked --release --package kidu-infra --no-default-features -- synth --out cdk.out",
                         parameters,
                     ],
                 ),
@@ -243,6 +268,8 @@ fn prepare(stack: &Stack, foundation: &Foundation) -> Handle<BuildProject> {
                 ("TOPIC", Expr::from(&foundation.alerts_topic_arn)),
                 ("FOUNDATION", Expr::sub("${Foundation}")),
                 ("RESERVED_CONCURRENCY", Expr::sub("${ReservedConcurrency}")),
+                ("STAGING_PARAMETERS", Expr::sub("${StagingParameters}")),
+                ("PRODUCTION_PARAMETERS", Expr::sub("${ProductionParameters}")),
             ],
             statements,
             bounds: boundary::bounds(),

@@ -1,9 +1,10 @@
 //! Monitoring and cost of a project: what no single stage sees.
 
-use super::{Foundation, model_build};
+use kidu_core::serving;
+
+use super::{Foundation, inference, model_build};
 use crate::{
-    aws::{Budget, Rule},
-    constructs::MetricAlarm,
+    aws::{Alarm, Budget, Rule},
     core::{App, Expr, Parameter, Stack, object},
 };
 
@@ -85,60 +86,66 @@ fn rules(stack: &Stack, foundation: &Foundation) {
 fn inputs(stack: &Stack, foundation: &Foundation) {
     let threshold = stack.parameter(
         "RefusedPercent",
-        Parameter::number("Percentage of a day's requests to production that may be refused (4xx)")
+        Parameter::number("Percentage of a day's images sent to production that may be refused")
             .default(10)
             .between(1, 100)
             .in_group("Drift"),
     );
-    let api = stack.parameter(
-        "ProductionApiId",
-        Parameter::text("Id of production's HTTP API, once there is one; empty: refused requests are not watched")
-            .default("")
-            .pattern("^$|^[a-z0-9]{10}$", "10 lower-case letters and digits")
-            .in_group("Drift"),
-    );
-    let watched = stack.condition("WatchesProduction", crate::core::Test::given(&api));
-    let metric = |id: &str, name: &str| {
+    let metric = |id: &str, of: serving::Metric, statistic: &str| {
         object! {
             "Id" => id,
             "ReturnData" => false,
             "MetricStat" => object! {
                 "Metric" => object! {
-                    "Namespace" => "AWS/ApiGateway",
-                    "MetricName" => name,
-                    "Dimensions" => [object! { "Name" => "ApiId", "Value" => &api }],
+                    "Namespace" => inference::namespace_of("production"),
+                    "MetricName" => of.name,
                 },
                 "Period" => 86_400,
-                "Stat" => "Sum",
+                "Stat" => statistic,
             },
         }
     };
-    let alarm = crate::aws::Alarm::new()
-        .alarm_description("Production refuses many requests: compare what arrives with the training data (kidu data check)")
+    let alarm = Alarm::new()
+        .alarm_description(
+            "Production refuses many requests: compare what arrives with the training data (kidu data check)",
+        )
         .comparison_operator("GreaterThanThreshold")
         .threshold(&threshold)
         .evaluation_periods(1)
         .treat_missing_data("notBreaching")
         .alarm_actions([&foundation.alerts_topic_arn])
         .metrics([
-            metric("refused", "4xx"),
-            metric("all", "Count"),
-            object! { "Id" => "percent", "Label" => "percent", "Expression" => "100 * refused / all", "ReturnData" => true },
+            metric("refused", serving::REJECTED_INPUTS, "Sum"),
+            // Only predictions have a confidence: pages and health checks, which would hide refusals among them, have none.
+            metric("predicted", serving::CONFIDENCE, "SampleCount"),
+            object! {
+                "Id" => "percent",
+                "Label" => "percent",
+                "Expression" => "100 * refused / (refused + FILL(predicted, 0))",
+                "ReturnData" => true,
+            },
         ]);
-    let _ = stack.add("InputsRefused", alarm).only_if(&watched);
+    stack.add("InputsRefused", alarm);
 }
 
+/// Rules whose events do not arrive. Failed invocations have the rule as their dimension and no sum of their own, and rules of other
+/// stacks have names that CloudFormation makes: so all rules are asked for.
 fn triggers(stack: &Stack, foundation: &Foundation) {
-    let failing = MetricAlarm {
-        description: "Events do not reach what they should start: see the rules' roles",
-        namespace: "AWS/Events".into(),
-        metric: "FailedInvocations",
-        dimensions: vec![],
-        statistic: "Sum",
-        threshold: 0.into(),
-        period: 300,
-        periods: (1, 1),
-        actions: vec![Expr::from(&foundation.alerts_topic_arn)],
-    };
-    let _ = stack.scope().build("TriggersFail", failing);
+    let alarm = Alarm::new()
+        .alarm_description("Events do not reach what they should start: see the rules' roles")
+        .comparison_operator("GreaterThanThreshold")
+        .threshold(0)
+        .evaluation_periods(1)
+        .treat_missing_data("notBreaching")
+        .alarm_actions([&foundation.alerts_topic_arn])
+        .ok_actions([&foundation.alerts_topic_arn])
+        .metrics([object! {
+            "Id" => "failed",
+            "Label" => "failed",
+            "Expression" => "SELECT SUM(FailedInvocations) FROM SCHEMA(\"AWS/Events\", RuleName)",
+            "Period" => 300,
+            "ReturnData" => true,
+        }]);
+    // Under the logical id that it had as a construct, so that an update changes it in its place.
+    stack.scope().child("TriggersFail").add("Alarm", alarm);
 }

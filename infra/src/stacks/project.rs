@@ -16,7 +16,16 @@ const PARTS: [(&str, &str, &[&str]); 3] = [
     (
         "ModelDeploy",
         "model-deploy",
-        &["Foundation", "SageMakerProjectName", "ImageTag", "ConnectionArn", "RepositoryId", "Branch"],
+        &[
+            "Foundation",
+            "SageMakerProjectName",
+            "ImageTag",
+            "ConnectionArn",
+            "RepositoryId",
+            "Branch",
+            "StagingParameters",
+            "ProductionParameters",
+        ],
     ),
     ("Monitoring", "monitoring", &["Foundation", "SageMakerProjectName", "MonthlyBudget"]),
 ];
@@ -36,6 +45,12 @@ pub(super) fn stack(app: &mut App, _: &Foundation) {
     stack.parameter("ConnectionArn", text("ARN of the connection to the git host; empty: CodeCommit", ""));
     stack.parameter("RepositoryId", text("owner/name, or the name of the CodeCommit repository", "kidu-ml/kidu"));
     stack.parameter("Branch", text("The branch whose commits build and deploy", "main"));
+    for (name, help) in [
+        ("StagingParameters", "Parameters of staging beside those that the pipeline sets, as a JSON object of texts"),
+        ("ProductionParameters", "Parameters of production, likewise"),
+    ] {
+        stack.parameter(name, text(help, "{}"));
+    }
     stack.parameter(
         "MonthlyBudget",
         Parameter::number("US dollars a month").default(100).between(1, 1_000_000).in_group("Cost"),

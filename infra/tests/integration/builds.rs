@@ -128,3 +128,89 @@ fn without_an_approved_model_nothing_is_deployed() {
         assert!(said(none).starts_with("no model of the group kidu is approved"), "{none}");
     }
 }
+
+/// What the stages would be deployed with, where each has these parameters of its own; or what is said when that fails.
+fn stages(staging: &str, production: &str) -> Result<[Value; 2], String> {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("cdk.out")).unwrap();
+    let write: Vec<String> =
+        commands("model-deploy").into_iter().filter(|c| c.contains("cdk.out/$stage.json")).collect();
+    assert_eq!(write.len(), 1, "{write:?}");
+    let mut shell = Command::new("bash");
+    shell.arg("-c").arg(&write[0]).current_dir(dir.path());
+    shell.envs([
+        ("PROJECT", "kidu"),
+        ("MODEL", "s3://artifacts/kidu/e1/train/j/output/model.tar.gz"),
+        ("BUNDLE", "b1"),
+        ("REPOSITORY", "111122223333.dkr.ecr.eu-west-1.amazonaws.com/kidu/lambda"),
+        ("DIGEST", "sha256:d1"),
+        ("KEY", "key"),
+        ("TOPIC", "topic"),
+        ("FOUNDATION", "kidu"),
+        ("RESERVED_CONCURRENCY", "-1"),
+    ]);
+    let out = shell.env("STAGING_PARAMETERS", staging).env("PRODUCTION_PARAMETERS", production).output().unwrap();
+    if !out.status.success() {
+        return Err(String::from_utf8_lossy(&out.stderr).into_owned());
+    }
+    assert!(out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+    Ok(["staging", "production"].map(|stage| {
+        let text = fs::read_to_string(dir.path().join(format!("cdk.out/{stage}.json"))).unwrap();
+        let content: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(content.as_object().unwrap().len(), 1, "{content}");
+        content["Parameters"].clone()
+    }))
+}
+
+#[test]
+fn stages_keep_parameters_of_their_own() {
+    if !has_jq() {
+        eprintln!("stages_keep_parameters_of_their_own: skipped, there is no jq");
+        return;
+    }
+    let common = |stage: &str| {
+        json!({
+            "SageMakerProjectName": "kidu",
+            "StageName": stage,
+            "ModelBinaryLocation": "s3://artifacts/kidu/e1/train/j/output/model.tar.gz",
+            "BundleSha256": "b1",
+            "ImageUri": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/kidu/lambda@sha256:d1",
+            "Architecture": "x86_64",
+            "KmsKeyArn": "key",
+            "AlertsTopicArn": "topic",
+            "Installation": "kidu",
+            "ReservedConcurrency": "-1",
+        })
+    };
+    assert_eq!(stages("{}", "{}"), Ok([common("staging"), common("production")]));
+    // What the run itself has found and built stays: staging tests what production gets.
+    let own = r#"{"Authorization": "AWS_IAM", "ReservedConcurrency": "20", "ImageUri": "other", "StageName": "staging", "CorsOrigins": "it's, $HOME"}"#;
+    let mut production = common("production");
+    production["Authorization"] = json!("AWS_IAM");
+    production["ReservedConcurrency"] = json!("20");
+    production["CorsOrigins"] = json!("it's, $HOME");
+    assert_eq!(stages("{ }", own), Ok([common("staging"), production]));
+
+    for wrong in ["{MemorySize}", r#"{"MemorySize": 3008}"#, r#"{"A": {}}"#, "{} {}"] {
+        let told = stages(wrong, "{}").unwrap_err();
+        assert!(told.contains("StagingParameters of model-deploy is no JSON object of texts"), "{wrong}: {told}");
+        assert!(stages("{}", wrong).unwrap_err().contains("ProductionParameters of model-deploy"), "{wrong}");
+    }
+    // Other forms of JSON do not come so far.
+    let assembly = crate::synthesised();
+    let template = &assembly.stack("model-deploy").unwrap().template;
+    for name in ["StagingParameters", "ProductionParameters"] {
+        let (_, parameter) = template.section("Parameters").find(|(known, _)| *known == name).unwrap();
+        assert_eq!((&parameter["Default"], &parameter["AllowedPattern"]), (&json!("{}"), &json!("^\\{[\\s\\S]*\\}$")));
+    }
+}
+
+/// Builds need synthesis alone: without AWS's SDK it compiles in a fraction of the time.
+#[test]
+fn templates_are_made_without_the_sdk() {
+    let synthesis: Vec<String> = all().into_iter().filter(|c| c.contains("-- synth")).collect();
+    assert_eq!(synthesis.len(), 2, "{synthesis:?}");
+    for command in synthesis {
+        assert!(command.contains("--package kidu-infra --no-default-features -- synth"), "{command}");
+    }
+}

@@ -1,8 +1,8 @@
-//! `kidu-infra deploy` by AWS's SDK against moto, which makes what it knows of the foundation.
+//! `kidu-infra deploy` by AWS's SDK against moto, which makes what it knows of the foundation, and against recorded answers.
 
 use std::process::{Command, Output};
 
-use kidu_testing::MotoServer;
+use kidu_testing::{MotoServer, RecordedAws};
 use serde_json::Value;
 
 fn call(moto: &MotoServer, arguments: &[&str]) -> Output {
@@ -83,4 +83,36 @@ fn what_is_asked_for_is_checked_before_anything_is_done() {
     let output = lost.args(["status", "foundation"]).output().unwrap();
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && err.contains("set AWS_REGION"), "{err}");
+}
+
+/// The product is made of what lies in the bucket, also in a run that leaves the foundation as it is.
+#[test]
+fn the_catalog_finds_the_templates_of_its_own_run() {
+    let namespace = "http://cloudformation.amazonaws.com/doc/2010-05-15/";
+    let there = format!(
+        "<DescribeStacksResponse xmlns=\"{namespace}\"><DescribeStacksResult><Stacks><member>\
+         <StackName>kidu-foundation</StackName><CreationTime>2026-11-26T10:00:00Z</CreationTime>\
+         <StackStatus>CREATE_COMPLETE</StackStatus><Outputs><member><OutputKey>ArtifactsBucket</OutputKey>\
+         <OutputValue>kidu-artifacts-1</OutputValue></member></Outputs></member></Stacks></DescribeStacksResult>\
+         </DescribeStacksResponse>"
+    );
+    let missing = format!(
+        "<ErrorResponse xmlns=\"{namespace}\"><Error><Type>Sender</Type><Code>ValidationError</Code>\
+         <Message>Stack with id x does not exist</Message></Error></ErrorResponse>"
+    );
+    // S3 has no operation. Change sets are not recorded: there it ends.
+    let answers: [(&str, u16, &str); 3] =
+        [("DescribeStacks", 200, &there), ("DescribeStacks", 400, &missing), ("", 200, "")];
+    let written = |arguments: &[&str]| {
+        let server = RecordedAws::start(&answers);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kidu-infra"));
+        let output = command.env_clear().envs(server.environment()).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let operations: Vec<String> = server.requests().into_iter().map(|r| r.operation).collect();
+        let first = operations.iter().position(|o| o.contains("ChangeSet")).unwrap();
+        operations[..first].iter().filter(|o| o.is_empty()).count()
+    };
+    assert_eq!(written(&["deploy", "catalog"]), crate::synthesised().stacks.len());
+    assert_eq!(written(&["deploy", "catalog", "--plan"]), 0);
+    assert_eq!(written(&["deploy", "monitoring"]), 0);
 }

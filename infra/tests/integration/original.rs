@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::synthesised;
 
 /// Differences by the original's resource type and path, and why.
-const DIFFERENCES: [(&str, &str, &str); 17] = [
+const DIFFERENCES: [(&str, &str, &str); 18] = [
     (
         "AWS::Lambda::Function",
         "Code.ImageUri",
@@ -38,6 +38,11 @@ const DIFFERENCES: [(&str, &str, &str); 17] = [
         "GET too: the web page, health and the model's description",
     ),
     ("AWS::ApiGatewayV2::Api", "CorsConfiguration.AllowOrigins", "a parameter whose default is the original's '*'"),
+    (
+        "AWS::ApiGatewayV2::Api",
+        "CorsConfiguration.MaxAge",
+        "a day, which is the most that the API takes; the original asks for ten",
+    ),
     ("AWS::ApiGatewayV2::Api", "Name", "the same name, written as Fn::Sub instead of Fn::Join"),
     (
         "AWS::ApiGatewayV2::Integration",

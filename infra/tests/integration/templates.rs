@@ -197,6 +197,8 @@ fn only_approved_models_are_deployed() {
         }}),
     );
     let (_, pipeline) = t.resources_of("AWS::CodePipeline::Pipeline").next().unwrap();
+    // Each takes the latest version: those that wait give way.
+    assert_eq!(pipeline["Properties"]["ExecutionMode"], "SUPERSEDED");
     let stages = pipeline.pointer("/Properties/Stages").unwrap().as_array().unwrap();
     let names: Vec<&str> = stages.iter().map(|s| s["Name"].as_str().unwrap()).collect();
     assert_eq!(names, ["Source", "Build", "Staging", "Production"]);
@@ -221,6 +223,10 @@ fn a_release_is_a_canary_that_alarms_take_back() {
     let p = &group["Properties"];
     assert_eq!(p["AlarmConfiguration"]["Alarms"].as_array().unwrap().len(), 3);
     assert_eq!(p["AutoRollbackConfiguration"]["Enabled"], true);
+    // An alarm that rings already would stop the release that ends it: a parameter lets that one pass.
+    assert_eq!(p["AlarmConfiguration"]["Enabled"], json!({"Fn::If": ["WatchesRelease", true, false]}));
+    let (_, watch) = t.section("Parameters").find(|(name, _)| *name == "WatchRelease").unwrap();
+    assert_eq!(watch["Default"], "true");
     let (_, version) = t.resources_of("AWS::Lambda::Version").next().unwrap();
     // What makes a new version; the one before is kept to go back to.
     let description = version["Properties"]["Description"].to_string();
@@ -291,6 +297,58 @@ fn the_stage_watches_what_the_function_says() {
     let shown: Vec<&str> = metrics.filter(|m| m[0] == own).map(|m| m[1].as_str().unwrap()).collect();
     assert!(shown.contains(&"Confidence") && shown.contains(&"RejectedInputs"), "{shown:?}");
     shown.iter().for_each(|name| assert!(filtered.contains(*name), "{name}"));
+}
+
+/// The alarm of another stack is about metrics that production makes.
+#[test]
+fn refused_inputs_are_those_of_production() {
+    let stage = template("inference");
+    let made = |name: &str| {
+        stage.resources_of("AWS::Logs::MetricFilter").any(|(_, filter)| {
+            filter.pointer("/Properties/MetricTransformations/0/MetricName") == Some(&Value::from(name))
+        })
+    };
+    let t = template("monitoring");
+    let (_, alarm) = t.resource_at("InputsRefused").unwrap();
+    assert_eq!(alarm.get("Condition"), None, "it waits for nobody to name an API");
+    let metrics = alarm.pointer("/Properties/Metrics").unwrap().as_array().unwrap();
+    let asked: Vec<&Value> = metrics.iter().filter_map(|m| m.pointer("/MetricStat/Metric")).collect();
+    assert_eq!(asked.len(), 2);
+    for metric in asked {
+        assert_eq!(metric["Namespace"]["Fn::Sub"], "Kidu/${SageMakerProjectName}-production");
+        assert!(made(metric["MetricName"].as_str().unwrap()), "{metric}");
+        assert_eq!(metric.get("Dimensions"), None);
+    }
+    let (_, stages) = stage.section("Parameters").find(|(name, _)| *name == "StageName").unwrap();
+    assert!(stages["AllowedValues"].to_string().contains("\"production\""));
+}
+
+/// Failed invocations are counted by rule alone: without that dimension an alarm would never ring.
+#[test]
+fn triggers_that_fail_are_asked_for_by_rule() {
+    let t = template("monitoring");
+    let (_, alarm) = t.resource_at("TriggersFail/Alarm").unwrap();
+    let metrics = alarm.pointer("/Properties/Metrics").unwrap().as_array().unwrap();
+    assert_eq!(metrics[0]["Expression"], "SELECT SUM(FailedInvocations) FROM SCHEMA(\"AWS/Events\", RuleName)");
+    assert_eq!((&metrics[0]["Period"], &metrics[0]["ReturnData"]), (&json!(300), &json!(true)));
+    for of_one_metric in ["MetricName", "Namespace", "Statistic", "Period", "Dimensions"] {
+        assert_eq!(alarm["Properties"].get(of_one_metric), None);
+    }
+}
+
+/// SageMaker looks at what is registered by the rights of the pipeline.
+#[test]
+fn the_pipeline_may_read_what_it_registers() {
+    let t = template("foundation");
+    let (_, role) = t.resource_at("Pipeline/Role").unwrap();
+    let statements = role.pointer("/Properties/Policies/0/PolicyDocument/Statement").unwrap().as_array().unwrap();
+    let of = |sid: &str| statements.iter().find(|s| s["Sid"] == sid).unwrap();
+    let read = of("Registered")["Resource"].to_string();
+    assert!(read.contains("/*/train/*/model.tar.gz") && read.contains("/*/evaluate/*"), "{read}");
+    let (repository, _) = t.resource_at("Repositories/job").unwrap();
+    let image = of("Image");
+    assert_eq!(image["Action"], json!(["ecr:BatchGetImage", "ecr:DescribeImages"]));
+    assert_eq!(image["Resource"], json!([{"Fn::GetAtt": [repository, "Arn"]}]));
 }
 
 /// A model that becomes unsure is told, and not taken back: the version before it would be as unsure.

@@ -168,7 +168,7 @@ pub(crate) struct DeployConfigArgs {
     #[arg(long, env = "KIDU_LAMBDA_IMAGE", value_name = "URI")]
     pub(crate) image: String,
     /// The processor that the image was built for: arm64 or x86_64.
-    #[arg(long, env = "KIDU_ARCHITECTURE", value_name = "NAME", default_value = "arm64")]
+    #[arg(long, env = "KIDU_ARCHITECTURE", value_name = "NAME", default_value = "x86_64")]
     pub(crate) architecture: String,
     /// The key of logs and environment.
     #[arg(long, env = "KIDU_KMS_KEY_ARN", value_name = "ARN")]

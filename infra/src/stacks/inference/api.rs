@@ -34,7 +34,8 @@ pub(super) fn add(stack: &Stack, p: &Parameters, alias: &Handle<FunctionAlias>) 
             "AllowHeaders" => ["Authorization", "Content-Type"],
             "AllowMethods" => ["GET", "POST"],
             "AllowOrigins" => &p.origins,
-            "MaxAge" => 864_000,
+            // The most that an HTTP API takes: a day.
+            "MaxAge" => 86_400,
         },
     );
     let api = scope.add("Api", api);
@@ -77,7 +78,8 @@ pub(super) fn add(stack: &Stack, p: &Parameters, alias: &Handle<FunctionAlias>) 
         .default_route_settings(object! {
             "ThrottlingRateLimit" => &p.rate,
             "ThrottlingBurstLimit" => &p.burst,
-            "DetailedMetricsEnabled" => true,
+            // Alarms and dashboard are about the whole API: metrics of each route cost, and nothing reads them.
+            "DetailedMetricsEnabled" => false,
         })
         .access_log_settings(object! { "DestinationArn" => logs.arn(), "Format" => ACCESS_LOG });
     scope.add("Stage", stage);

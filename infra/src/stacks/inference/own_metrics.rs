@@ -16,6 +16,11 @@ pub(super) fn own_namespace() -> Expr {
     Expr::sub(NAMESPACE)
 }
 
+/// The namespace of one stage of the project, for stacks that know no stage of their own.
+pub(in crate::stacks) fn namespace_of(stage: &str) -> Expr {
+    Expr::sub(NAMESPACE.replace("${StageName}", stage))
+}
+
 /// The metrics of each request that alarms and the dashboard are about.
 const METRICS: [Metric; 6] = [
     serving::SERVER_ERRORS,

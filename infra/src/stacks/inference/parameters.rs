@@ -39,6 +39,7 @@ pub(super) struct Parameters {
     pub(super) evaluated: Condition,
     pub(super) has_key: Condition,
     pub(super) has_topic: Condition,
+    pub(super) watches: Condition,
     pub(super) uses_jwt: Condition,
 }
 
@@ -105,7 +106,17 @@ impl Parameters {
             .pattern("^$|^[0-9a-f]{64}$", "64 hexadecimal digits")
             .in_group("Model"),
         );
+        let watch = stack.parameter(
+            "WatchRelease",
+            Parameter::text(
+                "Whether alarms stop a release and take it back; false: for the one that ends an alarm, which would stop it too",
+            )
+            .default("true")
+            .one_of(["true", "false"])
+            .in_group("Operation"),
+        );
         Self {
+            watches: stack.condition("WatchesRelease", Test::is(&watch, "true")),
             evaluated: stack.condition("IsEvaluated", Test::given(&bundle)),
             bundle,
             in_installation: stack.condition("InInstallation", Test::given(&installation)),
@@ -119,7 +130,8 @@ impl Parameters {
             architecture: stack.parameter(
                 "Architecture",
                 Parameter::text("Processor that the image was built for")
-                    .default("arm64")
+                    // What model-deploy and the documented commands build.
+                    .default("x86_64")
                     .one_of(["arm64", "x86_64"])
                     .in_group("Function"),
             ),

@@ -32,7 +32,7 @@ pub(super) fn add(stack: &Stack, p: &Parameters, inference: &Inference) -> Relea
     own_metrics::add(stack, p, &inference.logs);
     let alarms = alarms(stack, p, function);
     let application = stack.add("Deployments", DeployApplication::new().compute_platform("Lambda"));
-    let hook = hook(stack, p, &version, &application);
+    let hook = hook(stack, p, inference, &version, &application);
     let role = deploy_role(stack, p, &alarms, &hook);
     let group = DeploymentGroup::new()
         .application_name(&application)
@@ -42,7 +42,7 @@ pub(super) fn add(stack: &Stack, p: &Parameters, inference: &Inference) -> Relea
             "DeploymentOption" => "WITH_TRAFFIC_CONTROL",
         })
         .alarm_configuration(object! {
-            "Enabled" => true,
+            "Enabled" => p.watches.choose(true, false),
             "Alarms" => alarms.iter().map(|a| object! { "Name" => a }).collect::<Vec<_>>(),
         })
         .auto_rollback_configuration(object! {
@@ -182,6 +182,7 @@ pub(super) fn alarms_of_api(stack: &Stack, p: &Parameters, api: &Handle<HttpApi>
 fn hook(
     stack: &Stack,
     p: &Parameters,
+    inference: &Inference,
     version: &Handle<FunctionVersion>,
     application: &Handle<DeployApplication>,
 ) -> Handle<Function> {
@@ -191,6 +192,8 @@ fn hook(
         .kms_key_id(p.has_key.then(&p.key))
         .retention_in_days(&p.log_days);
     let logs = scope.add("Logs", logs);
+    // Not the version alone: IAM is slow to see a change of a policy, and the version is asked within a minute of being made.
+    let versions = Expr::sub_with("${function}:*", [("function", inference.function.arn())]);
     let role = ServiceRole {
         service: "lambda.amazonaws.com",
         description: "Checks a version before it gets traffic",
@@ -198,7 +201,7 @@ fn hook(
         bounds: p.bounds(),
         guarded: false,
         statements: vec![
-            Statement::allow("Invoke", ["lambda:InvokeFunction"]).on([version.reference()]),
+            Statement::allow("Invoke", ["lambda:InvokeFunction"]).on([versions]),
             Statement::allow("Report", ["codedeploy:PutLifecycleEventHookExecutionStatus"]).on([Expr::sub_with(
                 "arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:deploymentgroup:${application}/*",
                 [("application", application.reference())],
