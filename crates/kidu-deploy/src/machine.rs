@@ -344,6 +344,13 @@ impl Next<'_> {
         let traffic = (step.what == What::Place(Environment::Production)).then_some(0.0);
         self.note(&release, by, from, &step.name, traffic);
         self.state.release = Some(release);
+        // What waits for a person gives way, also to what came before it waited.
+        if step.what == What::Decision
+            && let Some(next) = &self.state.next
+        {
+            let why = format!("version {} was requested", next.version);
+            self.end(Ending::Superseded, (AUTOMATIC, Some(&why)));
+        }
     }
 
     /// The step is done.

@@ -312,14 +312,20 @@ impl Supervisor {
     /// Brings to the ledger what it has not got. What fails is tried again with the next tick.
     fn flush(&mut self) {
         let mut left = Vec::new();
+        // A version that is not there comes back with a registry that is not there.
+        let gone = std::fs::metadata(self.registry.dir().join("ledger.jsonl")).map_or(true, |m| m.len() == 0);
         for entry in std::mem::take(&mut self.state.outbox) {
+            // In their order.
+            if !left.is_empty() {
+                left.push(entry);
+                continue;
+            }
             let reason = entry.reason.as_deref().map(one_line);
             let result =
                 self.registry.record(entry.version, &entry.time, &entry.actor, reason.as_deref(), entry.what.clone());
             match result {
                 Ok(_) => {}
-                // A version that is not there comes back with a registry that is not there.
-                Err(error @ (kidu_pipeline::Error::Core(_) | kidu_pipeline::Error::UnknownVersion { .. })) => {
+                Err(error) if gone || matches!(error, kidu_pipeline::Error::Core(_)) => {
                     tracing::error!(%error, "the ledger cannot be written; it is tried again");
                     left.push(entry);
                 }

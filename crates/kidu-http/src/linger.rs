@@ -22,7 +22,7 @@ use crate::traffic::Traffic;
 /// How long a client that is still sending is listened to after the last answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// At most in all. Also how long a client may take nothing of an answer.
+    /// At most in all. Also how long a client may take nothing of an answer, up to 15 seconds.
     pub whole: Duration,
     /// At most without a byte.
     pub idle: Duration,
@@ -32,6 +32,9 @@ pub struct Patience {
 
 /// A client that has been answered and is silent so long has stopped sending.
 const SILENCE: Duration = Duration::from_secs(2);
+
+/// A client that takes nothing for so long has gone, and does not make a server's end last.
+const STALL: Duration = Duration::from_secs(15);
 
 impl Patience {
     /// For a server that gives a body so much time and so many bytes: many clients look at the answer only after they have
@@ -73,8 +76,8 @@ impl<S> Linger<S> {
             self.traffic.sent();
             return written;
         }
-        let whole = self.patience.whole;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(whole)));
+        let most = self.patience.whole.min(STALL);
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(most)));
         ready!(stalled.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of its answer")))
     }
@@ -224,7 +227,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_of_an_answer_is_left() {
         // (pause between pieces that the client takes, seconds until it is left)
-        for (pause, wanted) in [(25, None), (31, Some(30))] {
+        for (pause, wanted) in [(12, None), (16, Some(15))] {
             let (mut client, server) = duplex(1000);
             let (mut server, _traffic) = Linger::new(server, PATIENCE);
             let start = Instant::now();

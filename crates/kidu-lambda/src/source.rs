@@ -13,6 +13,8 @@ use crate::error::{LambdaError, Result};
 /// The digest of the bundle that was evaluated.
 const EVALUATED: &str = "KIDU_BUNDLE_SHA256";
 
+/// How the name of a model in the scratch space begins.
+const MODEL: &str = "kidu-model-";
 /// How the name of an archive ends.
 const ARCHIVE: &str = ".tar.gz";
 
@@ -143,7 +145,7 @@ fn fetch(uri: &str, sha256: Option<&Sha256Hex>, scratch: &Path) -> Result<PathBu
     let content = Sha256Hex::of_bytes(
         format!("{uri}\n{}\n{}", info.etag, wanted.as_ref().map_or("", Sha256Hex::as_str)).as_bytes(),
     );
-    let folder = scratch.join(content.short());
+    let folder = scratch.join(format!("{MODEL}{}", content.short()));
     if let Err(error) = tidy(scratch, &folder) {
         tracing::warn!(%error, "the scratch space is used as it is");
     }
@@ -151,7 +153,7 @@ fn fetch(uri: &str, sha256: Option<&Sha256Hex>, scratch: &Path) -> Result<PathBu
         tracing::info!(uri, "the bundle is in the scratch space already");
         return Ok(folder);
     }
-    let archive = scratch.join(format!("{}{ARCHIVE}", content.short()));
+    let archive = scratch.join(format!("{MODEL}{}{ARCHIVE}", content.short()));
     let options = GetOptions { sha256: wanted.as_ref(), etag: Some(&info.etag), progress: None };
     store.get_to_file(&key, &archive, &options)?;
     let unpacked = Bundle::unpack(&archive, &folder);
@@ -199,8 +201,8 @@ fn tidy(scratch: &Path, folder: &Path) -> Result<()> {
 /// Whether a name is that of a model in the scratch space, or of its archive.
 #[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "only what comes from S3 is in the scratch space"))]
 fn is_ours(name: &str) -> bool {
-    let name = name.strip_suffix(ARCHIVE).unwrap_or(name);
-    name.len() == Sha256Hex::of_bytes(b"").short().len() && name.bytes().all(|b| b.is_ascii_hexdigit())
+    let Some(name) = name.strip_prefix(MODEL) else { return false };
+    name.strip_suffix(ARCHIVE).unwrap_or(name).bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 #[cfg(not(feature = "s3"))]
@@ -241,8 +243,8 @@ mod tests {
     fn the_scratch_space_holds_one_model_and_nothing_of_killed_starts() {
         let dir = tempfile::tempdir().unwrap();
         let scratch = dir.path().join("kidu");
-        let name = |of: &str| Sha256Hex::of_bytes(of.as_bytes()).short().to_owned();
-        let (folder, old, other) = (scratch.join(name("new")), scratch.join(name("old")), scratch.join("photos"));
+        let name = |of: &str| format!("{MODEL}{}", Sha256Hex::of_bytes(of.as_bytes()).short());
+        let (folder, old, other) = (scratch.join(name("new")), scratch.join(name("old")), scratch.join("202611271200"));
         for folder in [&folder, &old, &other] {
             fs::create_dir_all(folder).unwrap();
             fs::write(folder.join("bundle.json"), "{}").unwrap();

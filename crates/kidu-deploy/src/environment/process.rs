@@ -45,8 +45,14 @@ struct Record {
 impl Process {
     /// Starts the server. It ends by itself when its standard input does, which is when this process ends.
     pub(super) fn spawn(spec: &Spec) -> std::io::Result<Self> {
-        let name = format!("{}-{}", spec.environment, spec.version);
         let dir = spec.dir.join("servers").join(format!("{:016x}", rand::random::<u64>()));
+        Self::spawn_in(spec, dir.clone()).inspect_err(|_| {
+            let _ = fs::remove_dir_all(&dir);
+        })
+    }
+
+    fn spawn_in(spec: &Spec, dir: PathBuf) -> std::io::Result<Self> {
+        let name = format!("{}-{}", spec.environment, spec.version);
         let logs = spec.dir.join("logs");
         fs::create_dir_all(&dir)?;
         fs::create_dir_all(&logs)?;

@@ -182,6 +182,14 @@ fn newer_requests_wait_or_take_over() {
     apply(&mut state, &Event::Rejected { actor: "eve".into(), reason: "no".into() }).unwrap();
     assert_eq!(state.release.as_ref().unwrap().request.version, 4, "it begins when the other is over");
 
+    // One that comes to wait for a person while another waits for its turn gives way, too.
+    let mut state = until("robustness", |_| true);
+    apply(&mut state, &request(3, Kind::Deploy)).unwrap();
+    let done = success(&state).unwrap();
+    apply(&mut state, &done).unwrap();
+    assert_eq!(last(&state), (2, Ending::Superseded));
+    assert_eq!(state.release.as_ref().map(|r| (r.request.version, r.step.as_str())), Some((3, "package")));
+
     let mut state = until("approval", |_| true);
     apply(&mut state, &request(3, Kind::Deploy)).unwrap();
     assert_eq!(last(&state), (2, Ending::Superseded));

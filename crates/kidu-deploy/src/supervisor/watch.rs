@@ -34,11 +34,15 @@ impl Supervisor {
 
     fn look(&mut self, entries: &[LedgerEntry]) {
         let before = self.state.ledger_seen;
+        let (found, dir) = (entries.len(), self.registry.dir().display());
+        let lost = before.filter(|seen| found < *seen);
         // Gone for a moment, as where its disk is: what comes back is no news.
-        if let Some(seen) = before.filter(|seen| entries.len() < *seen) {
-            let (found, dir) = (entries.len(), self.registry.dir().display());
-            tracing::error!(%dir, seen, found, "the registry's ledger has lost entries; it is looked at again when it changes");
+        if let Some(seen) = lost.filter(|_| found == 0) {
+            tracing::error!(%dir, seen, "the registry's ledger is gone; it is looked at again when it changes");
             return;
+        }
+        if let Some(seen) = lost {
+            tracing::error!(%dir, seen, found, "the registry's ledger has lost entries; from here on it is taken as it is");
         }
         let events = match before {
             Some(seen) => news(entries.get(seen..).unwrap_or_default()),

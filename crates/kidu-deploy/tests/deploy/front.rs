@@ -255,7 +255,7 @@ fn what_was_sent_is_not_sent_again() {
 
 #[test]
 fn silence_and_half_answers_count_as_failures() {
-    let running = start_with(Limits { answer_timeout: Duration::from_secs(4), ..LIMITS });
+    let running = start_with(Limits { answer_timeout: Duration::from_secs(8), ..LIMITS });
     let silent = backend(
         1,
         raw(|_, _| {

@@ -79,9 +79,7 @@ fn a_killed_supervisor_loses_no_step_wherever_it_is_killed() {
 
 #[test]
 fn a_canary_that_comes_back_slowly_takes_over_nothing_before_it_answers() {
-    let world = world(2).with("/manual_approval", json!(false)).with("/canary/bake_seconds", json!(1.0));
-    // Long enough to be found in the middle.
-    let world = world.with("/canary/steps", json!([0.1, 0.2, 0.3, 0.4, 1.0]));
+    let world = world(2).with("/manual_approval", json!(false)).with("/canary/bake_seconds", json!(600.0));
     world.approve(1);
     let supervisor = world.up();
     supervisor.wait_for_live(1);
@@ -90,6 +88,7 @@ fn a_canary_that_comes_back_slowly_takes_over_nothing_before_it_answers() {
     supervisor.signal("KILL");
     drop(supervisor);
     world.fault(2, "load 6000");
+    let world = world.with("/canary/bake_seconds", json!(1.0));
     let supervisor = world.up();
     assert_eq!(answered_by(supervisor.production()), "1");
     let load = Load::start(supervisor.production(), 2);
@@ -102,13 +101,13 @@ fn a_canary_that_comes_back_slowly_takes_over_nothing_before_it_answers() {
 #[test]
 fn a_version_comes_back_while_its_old_server_still_ends() {
     let world = world(2).with("/manual_approval", json!(false)).with("/canary/bake_seconds", json!(0.2));
-    let world = world.with("/front/answer_timeout", json!(60.0)).with("/canary/without_traffic", json!("proceed"));
+    let world = world.with("/front/answer_timeout", json!(200.0)).with("/server/drain_timeout", json!(200.0));
     world.approve(1);
     let supervisor = world.up();
     supervisor.wait_for_live(1);
     let old = supervisor.servers()["production-1"];
     // It is asked something that takes longer than everything that follows.
-    world.fault(1, "slow 15000");
+    world.fault(1, "wait");
     let address = supervisor.production();
     let slow = thread::spawn(move || HttpClient::new(address).post("/", "image/png", &png()));
     let begun = world.dir.path().join("faults/production-1.begun");
@@ -120,6 +119,7 @@ fn a_version_comes_back_while_its_old_server_still_ends() {
     supervisor.wait_for_live(1);
     assert!(is_alive(old), "the old one has not ended yet");
     let load = Load::start(supervisor.production(), 2);
+    std::fs::write(begun.with_extension("go"), "").unwrap();
     let answer = slow.join().unwrap().unwrap();
     assert_eq!((answer.status, version_of(&answer).as_str()), (200, "1"), "{}", answer.text());
     wait_until("the old one has ended", || !is_alive(old));
@@ -143,7 +143,7 @@ fn a_registry_that_is_gone_for_a_moment_is_no_news() {
     supervisor.wait_for_live(1);
     let (here, away) = (world.dir.path().join("registry"), world.dir.path().join("away"));
     std::fs::rename(&here, &away).unwrap();
-    let found = || std::fs::read_to_string(world.dir.path().join("log")).unwrap().contains("has lost entries");
+    let found = || std::fs::read_to_string(world.dir.path().join("log")).unwrap().contains("ledger is gone");
     wait_until("it is noticed", found);
     std::fs::rename(&away, &here).unwrap();
     thread::sleep(Duration::from_secs(1));

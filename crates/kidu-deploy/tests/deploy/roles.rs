@@ -62,7 +62,7 @@ fn server() {
 }
 
 /// Predicts without a network, and does what the file `ENVIRONMENT-VERSION` of the folder says: `error`, `slow MS`,
-/// `hang`, `die`; with `load MS` it takes its time to start. The file `….begun` is written before it is slow.
+/// `wait` (for a file `….go`), `hang`, `die`; with `load MS` it takes its time to start. The file `….begun` is written before it is slow or waits.
 struct Faulty {
     manifest: BundleManifest,
     file: PathBuf,
@@ -80,6 +80,12 @@ impl Classifier for Faulty {
             ("slow", ms) => {
                 fs::write(self.file.with_extension("begun"), "").unwrap();
                 std::thread::sleep(Duration::from_millis(ms.parse().unwrap()));
+            }
+            ("wait", _) => {
+                fs::write(self.file.with_extension("begun"), "").unwrap();
+                while !self.file.with_extension("go").exists() {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
             }
             ("hang", _) => std::thread::sleep(Duration::from_secs(60)),
             ("die", _) => std::process::abort(),

@@ -78,7 +78,7 @@ pub struct ServeOptions {
     /// Seconds that a request's line and headers may take, and that a connection may be idle.
     #[arg(long, env = "KIDU_HEAD_TIMEOUT", value_name = "SECONDS", default_value_t = 30.0)]
     pub head_timeout: f64,
-    /// Seconds that a request's body may take.
+    /// Seconds that a request's body may take; also, up to 15, that a client may take nothing of an answer.
     #[arg(long, env = "KIDU_BODY_TIMEOUT", value_name = "SECONDS", default_value_t = 30.0)]
     pub body_timeout: f64,
     /// Seconds after SIGTERM in which connections are still taken, while `/ready` says no.

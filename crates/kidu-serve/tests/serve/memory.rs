@@ -26,9 +26,9 @@ fn eight_clients_of_a_mobile_network_fit_into_eighty_megabytes() {
         });
         memory_of(process.child.id())
     };
-    // What stays after a storm depends on how many requests met in it, by up to a quarter: only the least after many
-    // storms tells growth. What every request left behind would be in it.
-    let storms: Vec<(usize, usize)> = (0..8).map(storm).collect();
+    // What stays after a storm depends on how many requests met in it, by up to a quarter, and the first ones are not over
+    // all that a server needs: the least of some storms against the least of those after them tells growth.
+    let storms: Vec<(usize, usize)> = (0..10).map(storm).collect();
     let peak = storms.last().map_or(0, |(_, peak)| *peak);
     let after: Vec<usize> = storms.into_iter().map(|(now, _)| now).collect();
     println!("{after:?} bytes, {peak} at most");
@@ -37,6 +37,6 @@ fn eight_clients_of_a_mobile_network_fit_into_eighty_megabytes() {
         after.iter().all(|now| *now <= AT_MOST) && peak <= AT_MOST + AT_MOST / 8,
         "{after:?} bytes, {peak} at most"
     );
-    let (first, last) = after.split_at(after.len() / 2);
-    assert!(last.iter().min() < first.iter().max().map(|most| most + 4_000_000).as_ref(), "{after:?} bytes: it grows");
+    let least = |storms: &[usize]| storms.iter().min().copied().unwrap_or_default();
+    assert!(least(&after[6..]) < least(&after[2..6]) + 6_000_000, "{after:?} bytes: it grows");
 }

@@ -148,6 +148,8 @@ fn ask(kept: &KeptDir, command: &Command, wait: &WaitArgs) -> Outcome {
     let dir = dir(kept)?;
     let mut status = control::call(&dir, command)?;
     let mut number = latest(&status);
+    // A canary is taken back by the word alone.
+    let at_once = status.release.is_none();
     if wait.wait {
         let mut told = String::new();
         let mut follow = |status: &mut Status| -> Outcome {
@@ -193,7 +195,7 @@ fn ask(kept: &KeptDir, command: &Command, wait: &WaitArgs) -> Outcome {
             match ended.ending {
                 Ending::Live => Ok(()),
                 // It was asked for.
-                Ending::RolledBack if matches!(command, Command::Rollback { .. }) => Ok(()),
+                Ending::RolledBack if at_once && matches!(command, Command::Rollback { .. }) => Ok(()),
                 Ending::Refused | Ending::Rejected | Ending::RolledBack => Err(Failure::Refused(what)),
                 Ending::Failed | Ending::Superseded => Err(Failure::Failed(anyhow::Error::msg(what))),
             }
