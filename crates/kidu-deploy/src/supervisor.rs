@@ -309,11 +309,14 @@ impl Supervisor {
         self.settle();
     }
 
+    /// How long the registry's ledger is, in bytes; nothing where there is none.
+    fn len_of_ledger(&self) -> Option<u64> {
+        std::fs::metadata(self.registry.dir().join("ledger.jsonl")).map(|m| m.len()).ok()
+    }
+
     /// Brings to the ledger what it has not got. What fails is tried again with the next tick.
     fn flush(&mut self) {
         let mut left = Vec::new();
-        // A version that is not there comes back with a registry that is not there.
-        let gone = std::fs::metadata(self.registry.dir().join("ledger.jsonl")).map_or(true, |m| m.len() == 0);
         for entry in std::mem::take(&mut self.state.outbox) {
             // In their order.
             if !left.is_empty() {
@@ -325,7 +328,11 @@ impl Supervisor {
                 self.registry.record(entry.version, &entry.time, &entry.actor, reason.as_deref(), entry.what.clone());
             match result {
                 Ok(_) => {}
-                Err(error) if gone || matches!(error, kidu_pipeline::Error::Core(_)) => {
+                // A version that is not there comes back with a ledger that is not there.
+                Err(error)
+                    if matches!(error, kidu_pipeline::Error::Core(_))
+                        || self.len_of_ledger().is_none_or(|n| n == 0) =>
+                {
                     tracing::error!(%error, "the ledger cannot be written; it is tried again");
                     left.push(entry);
                 }
@@ -429,17 +436,15 @@ impl Supervisor {
     /// Judges the canary, if there is one.
     fn judge(&mut self) {
         let Some((release, share, since)) = self.share else { return };
+        let Some(keeper) = self.keepers.get(&Environment::Production) else { return };
         let rules = self.settings.rules();
         let version = self.state.release.as_ref().map(|r| r.request.version);
         // After a restart it loads again: its time begins when it answers, and who has not answered takes over nothing.
-        if !self.keepers.get(&Environment::Production).zip(version).is_some_and(|(k, v)| k.is_ready(v)) {
+        if !version.is_some_and(|v| keeper.is_ready(v)) {
             self.share = Some((release, share, Instant::now()));
             return;
         }
-        let of = |version: Option<u32>| -> Sample {
-            let keeper = self.keepers.get(&Environment::Production);
-            keeper.zip(version).map(|(k, v)| k.sample(v, rules.max_p95)).unwrap_or_default()
-        };
+        let of = |version: Option<u32>| version.map(|v| keeper.sample(v, rules.max_p95)).unwrap_or_default();
         let verdict = judge(&rules, since.elapsed(), &of(version), &of(self.state.live));
         if verdict != Verdict::Wait {
             self.hear(&Event::Judged { release, share, verdict });
@@ -489,7 +494,7 @@ impl Supervisor {
 
     /// Reads the ledger again if it has grown.
     fn read_ledger(&mut self) {
-        let len = std::fs::metadata(self.registry.dir().join("ledger.jsonl")).map(|m| m.len()).ok();
+        let len = self.len_of_ledger();
         if len == self.told.len {
             return;
         }

@@ -221,9 +221,6 @@ fn cloudformation_may_what_the_resource_types_ask_for() {
     for (_, policy) in t.resources_of("AWS::IAM::ManagedPolicy") {
         allowed.extend(actions(&policy["Properties"]["PolicyDocument"]["Statement"], "Allow"));
     }
-    let not_used = |call: &str| {
-        call.ends_with(":UntagResource") || NOT_USED.iter().any(|(_, calls)| calls.iter().any(|c| call.starts_with(c)))
-    };
-    let missing: Vec<&String> = calls.iter().filter(|c| !allowed.contains(*c) && !not_used(c)).collect();
+    let missing = handlers::missing(&calls, &allowed, &NOT_USED);
     assert!(missing.is_empty(), "{missing:?}");
 }

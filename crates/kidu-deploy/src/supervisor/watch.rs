@@ -1,12 +1,12 @@
 //! The registry, from which approvals come.
 
-use std::{fs, time::Instant};
+use std::time::Instant;
 
 use kidu_pipeline::{LedgerEntry, Status};
 
 use super::{AUTOMATIC, Supervisor};
 use crate::{
-    error::DeployError,
+    error::{DeployError, Result},
     machine::Event,
     settings::seconds,
     state::{Kind, Request},
@@ -19,7 +19,7 @@ impl Supervisor {
             return;
         }
         self.looked = Some(Instant::now());
-        let len = fs::metadata(self.registry.dir().join("ledger.jsonl")).map(|m| m.len()).ok();
+        let len = self.len_of_ledger();
         if len == self.ledger_len && self.state.ledger_seen.is_some() {
             return;
         }
@@ -52,35 +52,29 @@ impl Supervisor {
         };
         let wanted = |event: &Event| self.settings.on_approval || !matches!(event, Event::Requested(_));
         let events: Vec<Event> = events.into_iter().filter(wanted).collect();
-        let last = events.len().saturating_sub(1);
-        let mut unwritten = false;
-        for (i, event) in events.iter().enumerate() {
-            // Written down with the last event, so that none is lost; those before it may well be taken in twice.
-            if i == last {
-                self.state.ledger_seen = Some(entries.len());
-            }
-            match self.apply(event) {
-                Ok(()) => {}
-                Err(error @ DeployError::Core(_)) => {
-                    tracing::error!(%error, ?event, "the state cannot be written; it is tried again");
-                    unwritten = true;
-                    break;
-                }
-                Err(error) => tracing::info!(%error, ?event, "nothing to do for the registry's news"),
-            }
-        }
-        if !unwritten {
-            self.state.ledger_seen = Some(entries.len());
-            if let Err(error) = self.store.save(&self.state) {
-                tracing::error!(%error, "the state cannot be written; it is tried again");
-                unwritten = true;
-            }
-        }
-        if unwritten {
+        if let Err(error) = self.take_in(&events, found) {
+            tracing::error!(%error, "the state cannot be written; it is tried again");
             self.state.ledger_seen = before;
             self.ledger_len = None;
         }
         self.settle();
+    }
+
+    /// What the ledger's first `seen` entries have brought, written down with the last of it, so that nothing is lost: what came
+    /// before that may well be taken in twice.
+    fn take_in(&mut self, events: &[Event], seen: usize) -> Result<()> {
+        for (i, event) in events.iter().enumerate() {
+            if i + 1 == events.len() {
+                self.state.ledger_seen = Some(seen);
+            }
+            match self.apply(event) {
+                Ok(()) => {}
+                Err(error @ DeployError::Core(_)) => return Err(error),
+                Err(error) => tracing::info!(%error, ?event, "nothing to do for the registry's news"),
+            }
+        }
+        self.state.ledger_seen = Some(seen);
+        self.store.save(&self.state)
     }
 
     fn incumbent(&self) -> Option<Event> {

@@ -147,47 +147,15 @@ fn up(arguments: &UpArgs) -> Outcome {
 fn ask(kept: &KeptDir, command: &Command, wait: &WaitArgs) -> Outcome {
     let dir = dir(kept)?;
     let mut status = control::call(&dir, command)?;
-    let mut number = latest(&status);
     // A canary is taken back by the word alone.
     let at_once = status.release.is_none();
-    if wait.wait {
-        let mut told = String::new();
-        let mut follow = |status: &mut Status| -> Outcome {
-            let sentence = status.sentence();
-            if sentence != told {
-                ui::note(&sentence);
-                told = sentence;
-            }
-            thread::sleep(LOOK);
-            *status = control::call(&dir, &Command::Status)?;
-            Ok(())
-        };
-        // What was asked for has its turn after the release under way.
-        if let Some(next) = queued(command, &status) {
-            while queued(command, &status) == Some(next) {
-                follow(&mut status)?;
-            }
-            let begun = |status: &Status| {
-                let under_way = status.release.as_ref().map(|r| (r.number, r.request.version));
-                let ended = status.ended.iter().rev().map(|e| (e.number, e.version));
-                under_way.into_iter().chain(ended).find(|(n, version)| Some(*n) > number && *version == next)
-            };
-            number = Some(begun(&status).map(|(number, _)| number).ok_or_else(|| {
-                let why =
-                    format!("version {next} has lost its turn: a newer request or a rejection took it; see the status");
-                Failure::Failed(anyhow::Error::msg(why))
-            })?);
-        }
-        while status.release.as_ref().is_some_and(|r| Some(r.number) == number && r.phase != Phase::Waiting) {
-            follow(&mut status)?;
-        }
-    }
+    let followed = if wait.wait { follow(&dir, command, &mut status)? } else { None };
     if wait.output.json {
         ui::json(&status)?;
     } else {
         say(&status)?;
     }
-    match status.ended.iter().find(|e| Some(e.number) == number).filter(|_| wait.wait) {
+    match status.ended.iter().find(|e| Some(e.number) == followed) {
         None => Ok(()),
         Some(ended) => {
             let why = ended.reason.clone().unwrap_or_else(|| "no reason given".into());
@@ -201,6 +169,41 @@ fn ask(kept: &KeptDir, command: &Command, wait: &WaitArgs) -> Outcome {
             }
         }
     }
+}
+
+/// Follows the release of a command, from its turn on, until it is over or waits for a person; its number.
+fn follow(dir: &Path, command: &Command, status: &mut Status) -> Outcome<Option<u64>> {
+    let mut told = String::new();
+    let mut look = |status: &mut Status| -> Outcome {
+        let sentence = status.sentence();
+        if sentence != told {
+            ui::note(&sentence);
+            told = sentence;
+        }
+        thread::sleep(LOOK);
+        *status = control::call(dir, &Command::Status)?;
+        Ok(())
+    };
+    let mut number = latest(status);
+    // What was asked for has its turn after the release under way.
+    if let Some(next) = queued(command, status) {
+        while queued(command, status) == Some(next) {
+            look(status)?;
+        }
+        let under_way = status.release.as_ref().map(|r| (r.number, r.request.version));
+        let ended = status.ended.iter().rev().map(|e| (e.number, e.version));
+        let begun = under_way.into_iter().chain(ended).find(|(n, version)| Some(*n) > number && *version == next);
+        let Some((begun, _)) = begun else {
+            let why =
+                format!("version {next} has lost its turn: a newer request or a rejection took it; see the status");
+            return Err(Failure::Failed(anyhow::Error::msg(why)));
+        };
+        number = Some(begun);
+    }
+    while status.release.as_ref().is_some_and(|r| Some(r.number) == number && r.phase != Phase::Waiting) {
+        look(status)?;
+    }
+    Ok(number)
 }
 
 /// The release under way, or the last one.
